@@ -1,0 +1,15 @@
+//! A plan is data: what every instance must be, step by step, with no choice left for the moment of applying.
+//!
+//! The engine, the agent and the renderers all speak these types; none of them lives here. This crate does no I/O,
+//! knows no clock and draws no random number, so that a plan can be printed, compared, stored and replayed.
+
+pub mod agent;
+pub mod event;
+mod line;
+mod resource;
+
+pub use line::{Lease, Line, LineItem, Machine, MachineAction, Milestone, Plan, PlanError, Step, World};
+pub use resource::{
+    Archive, Blob, Command, Content, Directory, File, OnChange, OnTimeout, Packages, Probe, Resource, Symlink, Sysctl, Unit,
+    UnitState, User, Wait,
+};

@@ -1,0 +1,114 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Resource;
+
+/// Everything a run will do, decided before it starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub world: World,
+    /// Leases by name: how many lines may hold each at a time, and in which order lines may take it.
+    pub leases: BTreeMap<String, Lease>,
+    /// One line an instance.
+    pub lines: Vec<Line>,
+}
+
+/// What must exist in Incus around the instances.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct World {
+    /// The Incus project: one for each environment.
+    pub project: String,
+    /// Bridge name, at most 15 characters: the kernel's limit for an interface.
+    pub bridge: String,
+    pub gateway: Ipv4Addr,
+    pub prefix_len: u8,
+    /// The storage pool for roots and volumes; it must exist already.
+    pub pool: String,
+}
+
+/// One instance, and the straight line of items that is walked on it from top to bottom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub instance: String,
+    pub roles: Vec<String>,
+    pub machine: Machine,
+    pub items: Vec<LineItem>,
+}
+
+/// The container below a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    pub action: MachineAction,
+    /// Why this action was chosen when planning.
+    pub reason: String,
+    pub address: Ipv4Addr,
+    /// Packages baked into the image it is cloned from, sorted.
+    pub image_packages: BTreeSet<String>,
+    /// Incus configuration keys of the instance (`limits.memory`, `user.bascule.role`…).
+    pub config: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineAction {
+    /// It exists and runs.
+    Keep,
+    /// It exists and is stopped.
+    Start,
+    /// It does not exist.
+    Create,
+    /// It exists and is made anew from its image: same name, same address, empty root.
+    Rebuild,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineItem {
+    Step(Step),
+    /// Tells all lines that this one got here.
+    Reach(Milestone),
+    /// Holds this line until another reached the milestone.
+    Await(Milestone),
+    /// Takes a lease; held until the matching `Release`.
+    Take(String),
+    Release(String),
+}
+
+pub type Milestone = String;
+
+/// A resource with its place in the line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Unique within the line, stable over runs, e.g. `common/ssh/config`.
+    pub id: String,
+    /// What a person reads, in the imperative: `harden the SSH server`.
+    pub title: String,
+    pub resource: Resource,
+}
+
+impl Step {
+    /// The role and the group of steps this one belongs to: `common/ssh` of `common/ssh/config`.
+    pub fn group(&self) -> &str {
+        self.id.rsplit_once('/').map_or(self.id.as_str(), |(group, _)| group)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    pub capacity: usize,
+    /// Instances in the order in which they may take the lease; one that is not listed may take it after all others.
+    pub order: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlanError {
+    DuplicateStep { instance: String, id: String },
+    DuplicateInstance(String),
+    UnknownMilestone { instance: String, milestone: Milestone },
+    UnknownLease { instance: String, lease: String },
+    UnbalancedLease { instance: String, lease: String },
+    /// Lines that wait for each other for ever, as a path of `instance: item` that ends where it began.
+    Cycle(Vec<String>),
+}

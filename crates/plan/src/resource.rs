@@ -1,0 +1,195 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing on an instance that can be checked and, where it differs, made so.
+///
+/// The list is closed: a new system is described with these kinds, never with a new one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Resource {
+    Packages(Packages),
+    User(User),
+    Directory(Directory),
+    File(File),
+    Symlink(Symlink),
+    Archive(Archive),
+    Sysctl(Sysctl),
+    Unit(Unit),
+    Command(Command),
+    Wait(Wait),
+}
+
+/// Debian packages that must be installed. Versions are the archive's: security updates are never held back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packages {
+    pub names: Vec<String>,
+}
+
+/// A user with a primary group of the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    pub name: String,
+    /// A system user (no login, no home is made) or a person.
+    pub system: bool,
+    pub home: String,
+    pub shell: String,
+    /// Supplementary groups the user must be in; others are left alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+}
+
+/// A directory; its parents must exist or are made with mode 0755, owned by root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directory {
+    pub path: String,
+    pub owner: String,
+    pub group: String,
+    /// Permission bits, e.g. `0o750`.
+    pub mode: u32,
+}
+
+/// A whole file. It is written beside its place, validated, synced and renamed: a reader sees the old or the new
+/// file, never a part of one, and a file that its own program refuses never gets into place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    pub path: String,
+    pub content: Content,
+    pub owner: String,
+    pub group: String,
+    pub mode: u32,
+    /// A command that must exit 0 before the file is renamed into place; `{}` stands for the staged file's path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validate: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    Text(String),
+    /// The value travels beside the plan, on standard input; a plan holds only the name it is known by.
+    Secret(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Symlink {
+    pub path: String,
+    pub target: String,
+}
+
+/// A `tar.gz` archive unpacked into a directory that is either whole or absent: it is unpacked beside and renamed.
+/// Everything inside belongs to root and is read-only for everybody else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archive {
+    pub path: String,
+    pub blob: Blob,
+}
+
+/// Bytes too large for a plan, named by their digest. The engine brings them to the instance when a check asks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Blob {
+    /// SHA-256, 64 hex digits.
+    pub sha256: String,
+    pub bytes: u64,
+    /// What a person calls it, e.g. `api of 3f2a91c`.
+    pub name: String,
+}
+
+impl Blob {
+    /// Where the engine puts the bytes on an instance before it applies the archive.
+    pub fn staged_path(&self) -> String {
+        format!("{}/{}", crate::agent::BLOB_DIR, self.sha256)
+    }
+}
+
+/// A kernel setting, kept over reboots by a file in `/etc/sysctl.d`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sysctl {
+    pub key: String,
+    pub value: String,
+}
+
+/// A systemd unit and what state it must be in.
+///
+/// A running unit is restarted (or reloaded) when the digest of its inputs differs from the digest recorded at its
+/// last good start, never because something changed in this run: a run that was killed between a file and its
+/// service is finished by the next one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// With its suffix, e.g. `haproxy.service`.
+    pub name: String,
+    pub state: UnitState,
+    /// Paths whose content is read when the unit starts: files, and symlinks (by their target). Unit file included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<String>,
+    /// Paths a reload is enough for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reload_inputs: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnitState {
+    /// Enabled at boot and active now.
+    Running,
+    /// Disabled and inactive.
+    Stopped,
+    /// Disabled, inactive, and not startable by hand or dependency.
+    Masked,
+}
+
+/// What a changed input asks of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnChange {
+    Restart,
+    Reload,
+}
+
+/// A command, with the check that tells whether it is needed. After it ran, the check must say it is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    pub argv: Vec<String>,
+    /// Exits 0 when there is nothing to do. Must not change anything.
+    pub unless: Vec<String>,
+    /// Environment added to a minimal one. Never a secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    pub timeout_ms: u64,
+}
+
+/// Waits until a probe answers as it should; on time-out the evidence is the last answer, the unit's status and its
+/// last log lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    pub probe: Probe,
+    pub timeout_ms: u64,
+    pub interval_ms: u64,
+    /// The unit whose status and log explain a time-out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// What a time-out means: a failure, or (for a drain) that the line goes on and says what was left.
+    pub on_timeout: OnTimeout,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnTimeout {
+    Fail,
+    GoOn,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// `GET url`: status 200, and the body holds `contains` where that is given.
+    Http {
+        url: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        contains: Option<String>,
+    },
+    /// A TCP connection can be opened to `host:port`.
+    Tcp { address: String },
+    /// The command exits 0; its last output line is the answer that is reported.
+    Command { argv: Vec<String> },
+}
