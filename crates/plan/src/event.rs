@@ -8,15 +8,34 @@ use crate::agent::{Evidence, Outcome};
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// The first event of every verb.
-    Started { verb: String, platform: String, environment: String, version: String },
+    Started {
+        verb: String,
+        platform: String,
+        environment: String,
+        version: String,
+    },
     /// A phase of the run begins: `check`, `images`, `apply`, `probe`, `switch`…
     Phase { name: String, title: String },
     /// Something in Incus around or below the instances: a project, a bridge, an image, the instance itself.
-    Thing { kind: ThingKind, name: String, outcome: Outcome, reason: String, duration_ms: u64 },
+    Thing {
+        kind: ThingKind,
+        name: String,
+        outcome: Outcome,
+        reason: String,
+        duration_ms: u64,
+    },
     /// A step began on an instance.
-    StepBegan { instance: String, step: String, title: String },
+    StepBegan {
+        instance: String,
+        step: String,
+        title: String,
+    },
     /// A long step or a phase says what it sees.
-    Progress { instance: Option<String>, step: Option<String>, message: String },
+    Progress {
+        instance: Option<String>,
+        step: Option<String>,
+        message: String,
+    },
     /// A step ended on an instance.
     StepEnded {
         instance: String,
@@ -29,11 +48,58 @@ pub enum Event {
         evidence: Evidence,
     },
     /// A line waits for another line, or for its turn.
-    Waiting { instance: String, r#for: String, reason: String },
+    Waiting {
+        instance: String,
+        r#for: String,
+        reason: String,
+    },
     /// A line got to a milestone, or holds or gives back a lease.
     Reached { instance: String, what: String },
     /// Traffic was moved, or is about to be.
-    Switch { from: Option<String>, to: String, generation: u64, commit: String },
+    Switch {
+        from: Option<String>,
+        to: String,
+        generation: u64,
+        commit: String,
+    },
+    /// A mistake in the platform file.
+    Diagnostic {
+        file: String,
+        line: usize,
+        column: usize,
+        message: String,
+        help: String,
+        /// The same for people, with the line of the file.
+        rendered: String,
+    },
+    /// One instance at a glance (`status`).
+    Instance(InstanceStatus),
+    /// What one colour holds (`status`); `colour` is absent under `multi-instance`.
+    Colour {
+        colour: Option<String>,
+        commit: String,
+        state: String,
+        active: bool,
+        generation: u64,
+    },
+    /// A piece of what a command or a log said on an instance (`exec`, `logs`).
+    Output {
+        instance: String,
+        stream: Stream,
+        text: String,
+    },
+    /// One release or rollback (`history`). Times are RFC 3339, UTC.
+    History {
+        number: u64,
+        verb: String,
+        commit: String,
+        colour: Option<String>,
+        who: String,
+        began: String,
+        ended: Option<String>,
+        outcome: String,
+        reason: Option<String>,
+    },
     /// Something a person should know that is no failure.
     Note { message: String },
     /// Something failed. The run goes on to its summary.
@@ -49,6 +115,31 @@ pub enum ThingKind {
     Network,
     Image,
     Instance,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    pub name: String,
+    pub roles: Vec<String>,
+    pub address: String,
+    /// `running`, `stopped` or `absent`.
+    pub state: String,
+    pub colour: Option<String>,
+    /// The instance's colour has the traffic, or there are no colours.
+    pub active: bool,
+    /// What it runs: a commit, or the version of its main package.
+    pub version: Option<String>,
+    pub healthy: bool,
+    /// Why it is not healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// One failure, told so that it can be acted on.

@@ -4,12 +4,19 @@
 //! knows no clock and draws no random number, so that a plan can be printed, compared, stored and replayed.
 
 pub mod agent;
+mod check;
 pub mod event;
 mod line;
+mod narrow;
+mod outline;
 mod resource;
+#[cfg(test)]
+mod testing;
 
-pub use line::{Lease, Line, LineItem, Machine, MachineAction, Milestone, Plan, PlanError, Step, World};
+pub use check::PlanError;
+pub use line::{Lease, Line, LineItem, Machine, MachineAction, Milestone, Plan, Step, World};
+pub use narrow::UnknownSelector;
 pub use resource::{
-    Archive, Blob, Command, Content, Directory, File, OnChange, OnTimeout, Packages, Probe, Resource, Symlink, Sysctl, Unit,
-    UnitState, User, Wait,
+    Archive, Blob, Command, Content, Directory, File, OnChange, OnTimeout, Packages, Probe, Resource, Symlink, Sysctl,
+    Unit, UnitState, User, Wait,
 };

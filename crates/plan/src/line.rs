@@ -24,6 +24,9 @@ pub struct World {
     pub bridge: String,
     pub gateway: Ipv4Addr,
     pub prefix_len: u8,
+    /// Largest packet of the bridge in bytes: the uplink's, or packets are lost silently. Incus's default without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
     /// The storage pool for roots and volumes; it must exist already.
     pub pool: String,
 }
@@ -35,6 +38,9 @@ pub struct Line {
     pub roles: Vec<String>,
     pub machine: Machine,
     pub items: Vec<LineItem>,
+    /// Why something that one might expect is not in this line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// The container below a line.
@@ -100,15 +106,4 @@ pub struct Lease {
     pub capacity: usize,
     /// Instances in the order in which they may take the lease; one that is not listed may take it after all others.
     pub order: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PlanError {
-    DuplicateStep { instance: String, id: String },
-    DuplicateInstance(String),
-    UnknownMilestone { instance: String, milestone: Milestone },
-    UnknownLease { instance: String, lease: String },
-    UnbalancedLease { instance: String, lease: String },
-    /// Lines that wait for each other for ever, as a path of `instance: item` that ends where it began.
-    Cycle(Vec<String>),
 }

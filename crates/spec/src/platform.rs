@@ -6,11 +6,12 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Platform {
-    /// The platform's name, e.g. `veza`.
+    /// The platform's name, e.g. `shop`.
     pub name: String,
     /// The environment's name, e.g. `lab`.
     pub environment: String,
@@ -64,7 +65,7 @@ pub struct Release {
     pub health_timeout_ms: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Topology {
     /// Each colour has N replicas of every component; a release goes to the idle colour and traffic is switched to it.
@@ -105,7 +106,7 @@ pub struct Component {
     pub secrets: BTreeSet<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ComponentKind {
     /// A program `bin/NAME`, run by systemd.
@@ -176,9 +177,14 @@ pub struct Instance {
 pub enum Role {
     LoadBalancer,
     /// A replica of a component; `colour` is absent under `multi-instance`.
-    Component { component: String, colour: Option<Colour> },
+    Component {
+        component: String,
+        colour: Option<Colour>,
+    },
     /// An instance with the `common` role only, for whatever its owner does there.
-    Plain { group: String },
+    Plain {
+        group: String,
+    },
 }
 
 impl Role {
@@ -205,7 +211,9 @@ impl Platform {
     }
 
     pub fn load_balancers(&self) -> impl Iterator<Item = &Instance> {
-        self.instances.iter().filter(|instance| instance.role == Role::LoadBalancer)
+        self.instances
+            .iter()
+            .filter(|instance| instance.role == Role::LoadBalancer)
     }
 
     /// The colours that exist: both, or none at all (`[None]`) under `multi-instance`.

@@ -1,0 +1,69 @@
+# Bascule and its reference workload Veza. `make` alone tells what there is to make.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+CARGO ?= cargo
+WEB := veza/web
+NPM := npm --prefix $(WEB)
+SHELL_SCRIPTS := .ci/run crates/engine/src/image/base.sh $(wildcard scripts/* veza/build)
+# The tests that need Incus; they make a project, a bridge and a subnet of their own.
+LAB_TESTS ?= $(CARGO) test --locked --package bascule --test lab -- --nocapture
+JOURNEYS ?= $(NPM) run journeys
+
+.PHONY: help
+help: ## What there is to make
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##
+.PHONY: lab lab-down
+lab: ## Brings the lab up on this machine and releases HEAD to it; again: changes nothing
+	@scripts/lab up
+
+lab-down: ## Removes the lab: its instances, images and credentials
+	@scripts/lab down
+
+.PHONY: test test-tools test-style test-lints test-units test-web test-lab test-journeys
+test: test-tools test-style test-lints test-units test-web test-lab test-journeys ## Everything that must be green
+
+test-tools: ## Installs what the tests need
+	@scripts/setup test
+
+test-style: ## Formatting, and shellcheck
+	$(CARGO) fmt --all --check
+	shellcheck --external-sources $(SHELL_SCRIPTS)
+
+test-lints: ## Clippy, and the rules for dependencies
+	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	$(CARGO) deny --log-level error check bans licenses sources
+
+test-units: ## Levels 1 and 2: units, properties and scenarios
+	$(CARGO) test --locked --workspace
+
+test-web: $(WEB)/node_modules/.package-lock.json ## The web app: lint, types and units
+	$(NPM) run lint
+	$(NPM) run typecheck
+	$(NPM) test
+
+test-lab: ## Level 3: real instances on this machine's Incus
+	@scripts/incus
+	BASCULE_LAB=1 $(LAB_TESTS)
+
+test-journeys: $(WEB)/node_modules/.package-lock.json ## Level 4: the product in a real browser
+	$(JOURNEYS)
+
+.PHONY: fmt
+fmt: $(WEB)/node_modules/.package-lock.json ## Formats everything
+	$(CARGO) fmt --all
+	$(NPM) run format
+
+bench-%: ## Runs bench/%, which prints ratios against a named peer
+	bench/$*/run
+
+# npm writes this file when an installation is whole.
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	$(NPM) ci --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,98 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+
+use super::exec;
+use super::files::cannot;
+use crate::system::{Apt, Beat, Exec, Finished, Result};
+
+const STATUS_FILE: &str = "/var/lib/dpkg/status";
+/// Not empty after dpkg was killed, in the words of its own documentation.
+const UPDATES_DIR: &str = "/var/lib/dpkg/updates";
+const LISTS_DIR: &str = "/var/lib/apt/lists";
+const UPDATE_TIMEOUT_MS: u64 = 5 * 60_000;
+const INSTALL_TIMEOUT_MS: u64 = 30 * 60_000;
+
+pub(super) fn installed() -> Result<BTreeSet<String>> {
+    let status = fs::read_to_string(STATUS_FILE).map_err(cannot("read", STATUS_FILE))?;
+    let ok = |state: &str| state.ends_with(" ok installed");
+    Ok(packages(&status).filter(|(_, state)| ok(state)).map(|(name, _)| name.to_owned()).collect())
+}
+
+pub(super) fn interrupted() -> Result<bool> {
+    let half_done = |state: &str| {
+        ["half-installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending"]
+            .iter()
+            .any(|half| state.ends_with(half))
+    };
+    let status = fs::read_to_string(STATUS_FILE).map_err(cannot("read", STATUS_FILE))?;
+    Ok(!is_empty(UPDATES_DIR)? || packages(&status).any(|(_, state)| half_done(state)))
+}
+
+pub(super) fn has_lists() -> Result<bool> {
+    match fs::read_dir(LISTS_DIR) {
+        Ok(mut entries) => Ok(entries.any(|entry| {
+            entry.is_ok_and(|entry| entry.file_name().to_string_lossy().contains("Packages"))
+        })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(cannot("list", LISTS_DIR)(error)),
+    }
+}
+
+pub(super) fn apt(action: Apt<'_>, beat: Beat<'_>) -> Result<Finished> {
+    // An operator's configuration file is never overwritten, and nobody is asked. The lock may be held by the
+    // unattended upgrades, or by an apt that a killed agent left behind.
+    let apt_get = ["apt-get", "--yes", "--quiet", "-o", "DPkg::Lock::Timeout=300"];
+    let keep = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"];
+    let mut argv: Vec<String> = Vec::new();
+    let mut push = |words: &[&str]| argv.extend(words.iter().map(|&word| word.to_owned()));
+    let timeout_ms = match action {
+        Apt::Update => {
+            push(&apt_get);
+            push(&["update"]);
+            UPDATE_TIMEOUT_MS
+        }
+        Apt::Install(names) => {
+            push(&apt_get);
+            push(&keep);
+            push(&["install", "--no-install-recommends", "--"]);
+            argv.extend(names.iter().cloned());
+            INSTALL_TIMEOUT_MS
+        }
+        Apt::Configure => {
+            push(&["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"]);
+            INSTALL_TIMEOUT_MS
+        }
+    };
+    let env = BTreeMap::from([("DEBIAN_FRONTEND".to_owned(), "noninteractive".to_owned())]);
+    exec::run(&Exec { argv: &argv, env: &env, timeout_ms }, beat)
+}
+
+/// Name and `Status` of every package dpkg has heard of.
+fn packages(status: &str) -> impl Iterator<Item = (&str, &str)> {
+    status.split("\n\n").filter_map(|stanza| {
+        let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        Some((field("Package:")?, field("Status:")?))
+    })
+}
+
+fn is_empty(dir: &str) -> Result<bool> {
+    match fs::read_dir(dir) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(cannot("list", dir)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_packages_that_are_whole_count_as_installed() {
+        let status = "Package: nginx\nStatus: install ok installed\n\nPackage: old\nStatus: deinstall ok config-files\n\n\
+                      Package: torn\nStatus: install ok half-configured\n\nPackage: held\nStatus: hold ok installed\n";
+        let whole: Vec<_> = packages(status).filter(|(_, s)| s.ends_with(" ok installed")).map(|(n, _)| n).collect();
+        assert_eq!(whole, ["nginx", "held"]);
+    }
+}

@@ -1,0 +1,44 @@
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+
+use bascule_plan::agent::{Report, Request};
+
+use crate::{Linux, run};
+
+/// Serves one request from standard input.
+///
+/// Exits 0 when the protocol was completed (a failed step is a report, not an exit code), 2 when the request could not be
+/// read, and 1 when nobody reads the reports any more: the engine is gone, and what was begun is finished by its next run.
+pub fn main() -> ExitCode {
+    let request = match read_request() {
+        Ok(request) => request,
+        Err(message) => {
+            // Nothing can be done about a standard error that is closed too.
+            let _ = writeln!(io::stderr(), "bascule agent: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut out = io::stdout().lock();
+    run(&request, &Linux::default(), &mut |report| {
+        if write_report(&mut out, &report).is_err() {
+            std::process::exit(1);
+        }
+    });
+    ExitCode::SUCCESS
+}
+
+fn read_request() -> Result<Request, String> {
+    let mut input = Vec::new();
+    io::stdin().lock().read_to_end(&mut input).map_err(|error| format!("cannot read standard input: {error}"))?;
+    // The parser's own message may quote the input, and the input holds secrets: only the place is told.
+    serde_json::from_slice(&input).map_err(|error| {
+        format!("standard input is not a request: {:?} error at line {}, column {}", error.classify(), error.line(), error.column())
+    })
+}
+
+fn write_report(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let mut line = serde_json::to_vec(report)?;
+    line.push(b'\n');
+    out.write_all(&line)?;
+    out.flush()
+}

@@ -1,0 +1,37 @@
+use std::process::ExitCode;
+
+use bascule_engine::Destroy;
+use clap::Args;
+
+use crate::cli::Common;
+use crate::failure::{Exit, Failed};
+use crate::setup::session;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The name of the environment, as proof that its destruction is wanted
+    #[arg(long, value_name = "NAME-OF-ENVIRONMENT")]
+    yes_destroy: Option<String>,
+}
+
+pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
+    session(common, "down", true, async |session| {
+        let platform = &session.platform;
+        let environment = platform.environment.as_str();
+        let named = arguments.yes_destroy.as_deref();
+        let Some(destroy) = Destroy::confirmed(environment, named) else {
+            let instances = session.incus.instances(&platform.incus.project).await?;
+            let names: Vec<String> = instances.into_iter().map(|instance| instance.name).collect();
+            return Err(Failed::usage(
+                format!(
+                    "this destroys the environment `{environment}` of {} for good, with all its data: {}",
+                    platform.name,
+                    if names.is_empty() { "no instances".to_owned() } else { names.join(", ") },
+                ),
+                format!("if that is wanted: bascule down --env {environment} --yes-destroy {environment}"),
+            ));
+        };
+        session.run.destroy(&platform.network.bridge, &platform.incus.pool, destroy).await?;
+        Ok(Exit::Done)
+    })
+}

@@ -1,0 +1,31 @@
+use std::process::ExitCode;
+
+use bascule_plan::event::{Event, Stream};
+use clap::Args;
+
+use super::planned;
+use crate::cli::{Common, Only};
+use crate::failure::Exit;
+use crate::setup::session;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    only: Only,
+    /// Show every line from top to bottom, with its waits, instead of what differs
+    #[arg(long)]
+    lines: bool,
+}
+
+pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
+    session(common, "plan", false, async |session| {
+        let plan = planned(session, &arguments.only).await?;
+        if arguments.lines {
+            let text = plan.outline();
+            session.run.emit(Event::Output { instance: String::new(), stream: Stream::Stdout, text });
+        } else {
+            session.run.plan(&plan).await?;
+        }
+        Ok(Exit::Done)
+    })
+}

@@ -1,0 +1,86 @@
+use bascule_plan::event::{Event, InstanceStatus};
+use comfy_table::presets::NOTHING;
+use comfy_table::{Attribute, Cell, Color, Table};
+
+use super::plain::short;
+
+/// Colours and instances, collected until the summary.
+#[derive(Default)]
+pub(super) struct Status {
+    colours: Vec<String>,
+    instances: Vec<InstanceStatus>,
+}
+
+impl Status {
+    pub(super) fn instance(&mut self, status: &InstanceStatus) {
+        self.instances.push(status.clone());
+    }
+
+    pub(super) fn colour(&mut self, event: &Event) {
+        let Event::Colour { colour, commit, state, active, generation } = event else { return };
+        let name = colour.as_deref().unwrap_or("all replicas");
+        let traffic = if *active { format!(", has the traffic (generation {generation})") } else { String::new() };
+        self.colours.push(format!("{name}: {} {state}{traffic}", short(commit)));
+    }
+
+    pub(super) fn text(&self) -> String {
+        if self.instances.is_empty() {
+            return String::new();
+        }
+        let mut table = table(["INSTANCE", "ROLE", "STATE", "ADDRESS", "COLOUR", "VERSION", "HEALTH"]);
+        for instance in &self.instances {
+            let colour = match &instance.colour {
+                Some(colour) if instance.active => format!("{colour} ●"),
+                Some(colour) => colour.clone(),
+                None => "-".to_owned(),
+            };
+            let (health, shade) = match &instance.problem {
+                None => ("healthy".to_owned(), Color::Green),
+                Some(problem) => (problem.clone(), if instance.active { Color::Red } else { Color::Yellow }),
+            };
+            table.add_row([
+                Cell::new(&instance.name).add_attribute(Attribute::Bold),
+                Cell::new(instance.roles.join(", ")),
+                Cell::new(&instance.state),
+                Cell::new(&instance.address),
+                Cell::new(colour),
+                Cell::new(instance.version.as_deref().map_or("-", short)),
+                Cell::new(health).fg(shade),
+            ]);
+        }
+        let colours: String = self.colours.iter().map(|colour| format!("{colour}\n")).collect();
+        format!("{table}\n\n{colours}")
+    }
+}
+
+/// Releases and rollbacks, collected until the summary.
+#[derive(Default)]
+pub(super) struct History {
+    rows: Vec<[String; 7]>,
+}
+
+impl History {
+    pub(super) fn entry(&mut self, event: &Event) {
+        let Event::History { number, verb, commit, colour, who, began, outcome, reason, .. } = event else { return };
+        let ended = reason.as_ref().map_or_else(|| outcome.clone(), |reason| format!("{outcome}: {reason}"));
+        let colour = colour.as_deref().unwrap_or("-");
+        let began = began.get(..19).unwrap_or(began).replace('T', " ");
+        self.rows.push([number.to_string(), began, verb.clone(), short(commit).to_owned(), colour.to_owned(), who.clone(), ended]);
+    }
+
+    pub(super) fn text(&self) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
+        let mut table = table(["#", "WHEN (UTC)", "WHAT", "COMMIT", "COLOUR", "WHO", "ENDED"]);
+        table.add_rows(self.rows.iter().map(|row| row.iter().map(Cell::new)));
+        format!("{table}\n")
+    }
+}
+
+fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING);
+    table.set_header(header.map(|title| Cell::new(title).add_attribute(Attribute::Dim)));
+    table
+}

@@ -1,0 +1,208 @@
+//! From arguments to a session: the platform read and checked, Incus reached, an engine made, a renderer listening.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use bascule_engine::{AgentProgram, Blobs, Clock, Debootstrap, Engine, Parallel, Run};
+use bascule_incus::{Client, Incus};
+use bascule_plan::Blob;
+use bascule_plan::event::Event;
+use bascule_release::{Commit, Folder};
+use bascule_spec::{Files as _, Platform};
+use tokio::sync::mpsc;
+
+use crate::cli::Common;
+use crate::failure::{Exit, Failed};
+use crate::files::Disk;
+use crate::render;
+use crate::secrets::SecretsFile;
+
+/// What a verb works with.
+pub(crate) struct Session {
+    pub(crate) platform: Platform,
+    pub(crate) incus: Arc<dyn Incus>,
+    pub(crate) run: Run,
+}
+
+/// Reads the platform, reaches Incus, runs the body, and renders its events, its failure and its summary.
+pub(crate) fn session(
+    common: &Common,
+    verb: &str,
+    applies: bool,
+    body: impl AsyncFnOnce(&Session) -> Result<Exit, Failed>,
+) -> ExitCode {
+    in_runtime(common, async |events: mpsc::UnboundedSender<Event>| {
+        let platform = platform(common)?;
+        let _ = events.send(Event::Started {
+            verb: verb.to_owned(),
+            platform: platform.name.clone(),
+            environment: platform.environment.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        });
+        let engine = engine(&platform)?;
+        let run = engine.run(&platform.incus.project, events);
+        let session = Session { incus: engine.incus.clone(), run, platform };
+        let ended = body(&session).await;
+        let exit = match ended {
+            Ok(exit) => exit,
+            Err(failed) => {
+                let exit = failed.exit();
+                session.run.failure(failed.into_failure());
+                exit
+            }
+        };
+        session.run.emit(Event::Summary(session.run.summary(applies)));
+        Ok(exit)
+    })
+}
+
+/// Runs a body whose events are rendered; an error is rendered too, and becomes the exit code.
+pub(crate) fn in_runtime(
+    common: &Common,
+    body: impl AsyncFnOnce(mpsc::UnboundedSender<Event>) -> Result<Exit, Failed>,
+) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return render::fatal(&format!("no runtime could be started: {error}")),
+    };
+    let began = Instant::now();
+    let exit = runtime.block_on(async {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let renderer = tokio::spawn(render::render(common.output, common.verbose, receiver));
+        let failed_events = events.clone();
+        let work = async {
+            match body(events).await {
+                Ok(exit) => exit,
+                Err(failed) => {
+                    let exit = failed.exit();
+                    render::failed(&failed_events, failed, began.elapsed());
+                    exit
+                }
+            }
+        };
+        let exit = tokio::select! {
+            exit = work => exit,
+            _ = tokio::signal::ctrl_c() => {
+                let message = "interrupted; nothing is half done that the next run would not finish".to_owned();
+                let _ = failed_events.send(Event::Note { message });
+                Exit::Interrupted
+            }
+        };
+        drop(failed_events);
+        // A renderer that failed (a closed pipe) has nothing more to say.
+        let _ = renderer.await;
+        exit
+    });
+    // Whatever still blocks (reading standard input) must not hold the process.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+pub(crate) fn platform(common: &Common) -> Result<Platform, Failed> {
+    let environment = match &common.env {
+        Some(environment) => environment.clone(),
+        None => only_environment(&common.platform)?,
+    };
+    Ok(bascule_spec::load(&Disk, &common.platform, &environment)?)
+}
+
+fn only_environment(platform: &Path) -> Result<String, Failed> {
+    if !platform.exists() {
+        return Err(Failed::usage(
+            format!("there is no platform file {}", platform.display()),
+            "name it with --platform FILE, or go to its folder",
+        ));
+    }
+    let folder = platform.parent().unwrap_or(Path::new("")).join("env");
+    let names = Disk.list(&folder);
+    let names: Vec<&str> = names
+        .iter()
+        .filter_map(|name| name.strip_suffix(".toml"))
+        .filter(|name| !name.contains('.'))
+        .collect();
+    match names[..] {
+        [only] => Ok(only.to_owned()),
+        [] => Err(Failed::usage(
+            format!("{} has no environments", platform.display()),
+            format!("write one, e.g. {}", folder.join("lab.toml").display()),
+        )),
+        _ => Err(Failed::usage(
+            format!("which environment? {} has {}", platform.display(), names.join(", ")),
+            "name it with --env NAME, or set BASCULE_ENV",
+        )),
+    }
+}
+
+fn engine(platform: &Platform) -> Result<Engine, Failed> {
+    let secrets = SecretsFile::load(platform)?;
+    let incus: Arc<dyn Incus> = Arc::new(Client::unix(&platform.incus.socket)?);
+    let program = std::fs::read("/proc/self/exe")
+        .map_err(|error| Failed::usage(format!("the agent (this program) cannot be read: {error}"), "is /proc there?"))?;
+    Ok(Engine {
+        incus,
+        agent: AgentProgram::new(program.into()),
+        secrets: Arc::new(secrets),
+        blobs: Arc::new(ArtifactBlobs { folder: platform.release.artifacts.clone() }),
+        base: Arc::new(Debootstrap { cache: cache_folder() }),
+        clock: Arc::new(RealClock { began: Instant::now() }),
+        parallel: Parallel::default(),
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment beside clap")]
+fn cache_folder() -> PathBuf {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
+    cache.unwrap_or_else(|| PathBuf::from("/var/cache")).join("bascule")
+}
+
+/// Who runs this, for the history.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment beside clap")]
+pub(crate) fn who() -> String {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = variable("SUDO_USER").or_else(|| {
+        nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.name)
+    });
+    let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
+    format!("{}@{}", user.unwrap_or_else(|| "unknown".to_owned()), host.unwrap_or_else(|| "unknown".to_owned()))
+}
+
+#[derive(Debug)]
+struct RealClock {
+    began: Instant,
+}
+
+impl Clock for RealClock {
+    fn monotonic_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    fn unix_ms(&self) -> i64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Blobs from the folder of artifacts; a blob's name says which component and commit it is.
+#[derive(Debug)]
+struct ArtifactBlobs {
+    folder: PathBuf,
+}
+
+impl Blobs for ArtifactBlobs {
+    fn bytes(&self, blob: &Blob) -> Result<bytes::Bytes, String> {
+        let folder = Folder(self.folder.clone());
+        folder.find(blob).map(Into::into).map_err(|error| error.to_string())
+    }
+}
+
+/// A commit as typed.
+pub(crate) fn commit(typed: &str) -> Result<Commit, Failed> {
+    typed.parse().map_err(|error: bascule_release::CommitError| {
+        Failed::usage(error.to_string(), "deploy wants the whole commit: bascule deploy $(git rev-parse HEAD)")
+    })
+}

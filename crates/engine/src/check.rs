@@ -1,0 +1,151 @@
+//! The first half of every run: ask what differs, change nothing.
+
+use std::collections::BTreeMap;
+
+use bascule_incus::Status;
+use bascule_plan::agent::{Evidence, Mode, Outcome, Report};
+use bascule_plan::event::{Event, ThingKind};
+use bascule_plan::{Line, LineItem, MachineAction, Plan};
+use futures_util::stream::{self, StreamExt};
+
+use crate::{AgentError, EngineError, Run};
+
+/// What a check found, for the world around the instances and for every line of the plan, in the plan's order.
+#[derive(Debug)]
+pub struct Checked {
+    pub(crate) things: Vec<Thing>,
+    pub(crate) lines: Vec<CheckedLine>,
+}
+
+/// One thing in Incus: why it must be made or changed, or why not.
+#[derive(Debug, Clone)]
+pub(crate) struct Thing {
+    pub(crate) kind: ThingKind,
+    pub(crate) name: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct CheckedLine {
+    /// Why the instance below the line must be made or changed; absent when it is right.
+    pub(crate) machine: Option<String>,
+    /// One for each step of the line; empty when there is no running instance to ask.
+    pub(crate) findings: Vec<Finding>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) id: String,
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: String,
+    pub(crate) evidence: Evidence,
+    pub(crate) duration_ms: u64,
+}
+
+impl CheckedLine {
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.findings.iter().all(|finding| finding.outcome == Outcome::Unchanged)
+    }
+
+    pub(crate) fn is_step_unchanged(&self, line: &Line, id: &str) -> bool {
+        line.machine.action == MachineAction::Keep
+            && self.findings.iter().any(|finding| finding.id == id && finding.outcome == Outcome::Unchanged)
+    }
+}
+
+impl Checked {
+    /// True when applying would change nothing.
+    pub fn is_unchanged(&self) -> bool {
+        self.things.iter().all(|thing| thing.outcome == Outcome::Unchanged)
+            && self.lines.iter().all(|line| line.machine.is_none() && line.is_unchanged())
+    }
+}
+
+impl Run {
+    /// Asks Incus for the things around, and every running instance for its whole line, in one call each.
+    pub(crate) async fn check(&self, plan: &Plan) -> Result<Checked, EngineError> {
+        let mut things = self.check_world(&plan.world).await?;
+        things.extend(self.check_images(plan).await?);
+        let instances = self.engine.incus.instances(&self.project).await?;
+        let instances: BTreeMap<_, _> =
+            instances.into_iter().map(|instance| (instance.name.clone(), instance)).collect();
+        let checks = plan.lines.iter().map(|line| async {
+            let existing = instances.get(&line.instance);
+            let machine = self.machine_differs(line, existing);
+            let may_ask = line.machine.action == MachineAction::Keep
+                && existing.is_some_and(|instance| instance.status == Status::Running);
+            let findings = if may_ask { self.ask(line).await? } else { Vec::new() };
+            Ok(CheckedLine { machine, findings })
+        });
+        let lines: Vec<Result<_, EngineError>> =
+            stream::iter(checks).buffered(self.engine.parallel.agents).collect().await;
+        Ok(Checked { things, lines: lines.into_iter().collect::<Result<_, _>>()? })
+    }
+
+    async fn ask(&self, line: &Line) -> Result<Vec<Finding>, EngineError> {
+        let steps: Vec<_> = line
+            .items
+            .iter()
+            .filter_map(|item| match item {
+                LineItem::Step(step) => Some(step.clone()),
+                _ => None,
+            })
+            .collect();
+        if steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut findings = Vec::with_capacity(steps.len());
+        let called = self
+            .call_agent(&line.instance, Mode::Check, &steps, |report| {
+                if let Report::End { step, outcome, reason, duration_ms, evidence } = report {
+                    findings.push(Finding { id: step, outcome, reason, evidence, duration_ms });
+                }
+            })
+            .await;
+        let told_all = findings.iter().map(|finding| &finding.id).eq(steps.iter().map(|step| &step.id));
+        match called {
+            Ok(()) if !told_all => {
+                let source = AgentError::Cut { code: 0, stderr: "it did not answer for every step".into() };
+                Err(EngineError::Agent { instance: line.instance.clone(), source })
+            }
+            Ok(()) => Ok(findings),
+            Err(source) => Err(EngineError::Agent { instance: line.instance.clone(), source }),
+        }
+    }
+
+    /// Emits what was found as the outcome of the run: for `plan`, and for an `up` with nothing to do.
+    pub(crate) fn report_checked(&self, plan: &Plan, checked: &Checked) {
+        for thing in &checked.things {
+            self.thing(thing.clone(), 0);
+        }
+        for (line, found) in plan.lines.iter().zip(&checked.lines) {
+            let (outcome, reason) = match &found.machine {
+                Some(reason) => (Outcome::WouldChange, reason.clone()),
+                None => (Outcome::Unchanged, line.machine.reason.clone()),
+            };
+            self.thing(Thing { kind: ThingKind::Instance, name: line.instance.clone(), outcome, reason }, 0);
+            for message in &line.notes {
+                self.emit(Event::Note { message: format!("{}: {message}", line.instance) });
+            }
+            let mut findings = found.findings.iter();
+            for item in &line.items {
+                let LineItem::Step(step) = item else { continue };
+                match findings.next() {
+                    Some(finding) => self.step_ended(
+                        &line.instance,
+                        step,
+                        finding.outcome,
+                        finding.reason.clone(),
+                        finding.duration_ms,
+                        finding.evidence.clone(),
+                    ),
+                    None => {
+                        let reason = "the instance is made first".to_owned();
+                        self.step_ended(&line.instance, step, Outcome::WouldChange, reason, 0, Evidence::default());
+                    }
+                }
+            }
+        }
+    }
+}

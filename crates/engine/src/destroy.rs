@@ -1,0 +1,71 @@
+use bascule_incus::{Error as IncusError, Status, StopMode};
+use bascule_plan::agent::Outcome;
+use bascule_plan::event::ThingKind;
+use futures_util::stream::{self, StreamExt};
+
+use crate::check::Thing;
+use crate::world::NETWORK_PROJECT;
+use crate::{EngineError, Run};
+
+/// Proof that a person named the environment that is to be destroyed. Nothing is destroyed without one.
+#[derive(Debug)]
+pub struct Destroy(());
+
+impl Destroy {
+    /// The token, if the name that was given is the environment's.
+    pub fn confirmed(environment: &str, named: Option<&str>) -> Option<Self> {
+        (named == Some(environment)).then_some(Self(()))
+    }
+}
+
+impl Run {
+    /// Destroys the project with its instances and volumes, and its bridge. What is gone already is no error; images
+    /// stay, as a cache.
+    pub async fn destroy(&self, bridge: &str, pool: &str, _proof: Destroy) -> Result<(), EngineError> {
+        let incus = &self.engine.incus;
+        let project = self.project.as_str();
+        if incus.project(project).await?.is_some() {
+            let names: Vec<String> =
+                incus.instances(project).await?.into_iter().map(|instance| instance.name).collect();
+            let destroyed = names.iter().map(|name| self.destroy_instance(name));
+            let destroyed: Vec<Result<(), EngineError>> =
+                stream::iter(destroyed).buffer_unordered(self.engine.parallel.machines).collect().await;
+            destroyed.into_iter().collect::<Result<(), _>>()?;
+            for volume in incus.volumes(project, pool).await? {
+                incus.delete_volume(project, pool, &volume.name).await?;
+            }
+            for profile in incus.profiles(project).await? {
+                if profile.name != "default" {
+                    incus.delete_profile(project, &profile.name).await?;
+                }
+            }
+            incus.delete_project(project).await?;
+            self.destroyed(ThingKind::Project, project, 0);
+        }
+        let ours = incus.network(NETWORK_PROJECT, bridge).await?.filter(|network| self.owns(&network.config));
+        if ours.is_some() {
+            incus.delete_network(NETWORK_PROJECT, bridge).await?;
+            self.destroyed(ThingKind::Network, bridge, 0);
+        }
+        Ok(())
+    }
+
+    async fn destroy_instance(&self, name: &str) -> Result<(), EngineError> {
+        let (incus, project) = (&self.engine.incus, self.project.as_str());
+        let began_ms = self.now_ms();
+        let doing = |source: IncusError| EngineError::Doing { doing: format!("destroying {name} failed"), source };
+        match incus.instance(project, name).await.map_err(doing)?.map(|instance| instance.status) {
+            None => return Ok(()),
+            Some(Status::Stopped) => {}
+            Some(_) => incus.stop(project, name, StopMode::Force).await.map_err(doing)?,
+        }
+        incus.delete_instance(project, name).await.map_err(doing)?;
+        self.destroyed(ThingKind::Instance, name, self.now_ms() - began_ms);
+        Ok(())
+    }
+
+    fn destroyed(&self, kind: ThingKind, name: &str, duration_ms: u64) {
+        let reason = "destroyed".to_owned();
+        self.thing(Thing { kind, name: name.to_owned(), outcome: Outcome::Changed, reason }, duration_ms);
+    }
+}

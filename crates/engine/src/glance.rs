@@ -1,0 +1,52 @@
+use std::collections::BTreeMap;
+
+use bascule_plan::agent::{Mode, Outcome, Report};
+use bascule_plan::{LineItem, Plan, Resource};
+use futures_util::stream::{self, StreamExt};
+
+use crate::Run;
+
+/// How an instance looks right now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// The version of the first package that its line names.
+    pub version: Option<String>,
+    /// The first thing that is not right.
+    pub problem: Option<String>,
+}
+
+impl Run {
+    /// Asks every running instance of a plan for its health, in one call each; one that cannot be asked has that as its
+    /// problem.
+    pub async fn glance(&self, plan: &Plan) -> BTreeMap<String, Glance> {
+        let glances = plan.lines.iter().map(|line| async {
+            let steps: Vec<_> = line
+                .items
+                .iter()
+                .filter_map(|item| match item {
+                    LineItem::Step(step) => Some(step.clone()),
+                    _ => None,
+                })
+                .collect();
+            let mut glance = Glance::default();
+            let asked = self
+                .call_agent(&line.instance, Mode::Check, &steps, |report| {
+                    let Report::End { step: id, outcome, reason, evidence, .. } = report else { return };
+                    let Some(step) = steps.iter().find(|step| step.id == id) else { return };
+                    if matches!(step.resource, Resource::Packages(_)) {
+                        glance.version = glance.version.take().or_else(|| Some(reason.clone()));
+                    }
+                    if outcome != Outcome::Unchanged && glance.problem.is_none() {
+                        let answer = evidence.last_answer.map(|answer| format!(" ({answer})")).unwrap_or_default();
+                        glance.problem = Some(format!("{}: {reason}{answer}", step.title));
+                    }
+                })
+                .await;
+            if let Err(error) = asked {
+                glance.problem = Some(error.to_string());
+            }
+            (line.instance.clone(), glance)
+        });
+        stream::iter(glances).buffer_unordered(self.engine.parallel.agents).collect().await
+    }
+}

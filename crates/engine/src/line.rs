@@ -1,0 +1,160 @@
+//! One line, walked from top to bottom.
+
+use bascule_incus::{FileKind, InstanceFile};
+use bascule_plan::agent::{BLOB_DIR, Evidence, Mode, Outcome, Report};
+use bascule_plan::event::{Event, Failure};
+use bascule_plan::{Line, LineItem, Resource, Step, World};
+
+use crate::board::{Board, HeldBack};
+use crate::check::{CheckedLine, Finding};
+use crate::{AgentError, EngineError, Run};
+
+/// Why a line ended before its end.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// A step failed and was reported.
+    Step,
+    HeldBack(HeldBack),
+    Engine(EngineError),
+}
+
+impl Run {
+    /// Walks the line and tells the board how it ended.
+    pub(crate) async fn walk(&self, line: &Line, world: &World, checked: &CheckedLine, board: &Board) {
+        let walked = self.try_walk(line, world, checked, board).await;
+        let Err(stopped) = walked else { return };
+        let failure = match stopped {
+            Stopped::Step => None,
+            Stopped::HeldBack(HeldBack { by, what }) => {
+                let message = format!("held back: {what} was never reached, because {by} failed");
+                Some(Failure { message, hint: Some(format!("mend {by}, then run this again")), ..Failure::default() })
+            }
+            Stopped::Engine(error) => Some(error.into_failure()),
+        };
+        if let Some(failure) = failure {
+            self.failure(Failure { instance: Some(line.instance.clone()), ..failure });
+        }
+        board.fail(&line.instance);
+    }
+
+    async fn try_walk(&self, line: &Line, world: &World, checked: &CheckedLine, board: &Board) -> Result<(), Stopped> {
+        if may_skip(line, checked) {
+            self.report_unchanged(line, checked);
+            line.items.iter().for_each(|item| {
+                if let LineItem::Reach(milestone) = item {
+                    board.reach(milestone);
+                }
+            });
+            return Ok(());
+        }
+        self.make_machine(line, world, checked.machine.as_deref()).await.map_err(Stopped::Engine)?;
+        let instance = line.instance.as_str();
+        let waiting = |r#for: &str, reason| {
+            self.emit(Event::Waiting { instance: instance.to_owned(), r#for: r#for.to_owned(), reason });
+        };
+        let reached = |what| self.emit(Event::Reached { instance: instance.to_owned(), what });
+        let mut items = line.items.as_slice();
+        while let Some(first) = items.first() {
+            let steps: Vec<Step> = items.iter().map_while(as_step).cloned().collect();
+            items = &items[steps.len().max(1)..];
+            match first {
+                LineItem::Step(_) => self.apply_steps(line, checked, &steps).await?,
+                LineItem::Reach(milestone) => {
+                    board.reach(milestone);
+                    reached(milestone.clone());
+                }
+                LineItem::Await(milestone) => board
+                    .reached(milestone, |reason| waiting(milestone, reason))
+                    .await
+                    .map_err(Stopped::HeldBack)?,
+                LineItem::Take(lease) => {
+                    board.take(lease, instance, |reason| waiting(lease, reason)).await.map_err(Stopped::HeldBack)?;
+                    reached(format!("holds the lease {lease}"));
+                }
+                LineItem::Release(lease) => {
+                    board.release(lease, instance);
+                    reached(format!("gave back the lease {lease}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn report_unchanged(&self, line: &Line, checked: &CheckedLine) {
+        for (step, Finding { reason, .. }) in line.items.iter().filter_map(as_step).zip(&checked.findings) {
+            self.step_ended(&line.instance, step, Outcome::Unchanged, reason.clone(), 0, Evidence::default());
+        }
+    }
+
+    async fn apply_steps(&self, line: &Line, checked: &CheckedLine, steps: &[Step]) -> Result<(), Stopped> {
+        self.bring_blobs(line, checked, steps).await.map_err(Stopped::Engine)?;
+        let instance = line.instance.as_str();
+        let mut failed = false;
+        let by_id = |id: &str| steps.iter().find(|step| step.id == id);
+        let called = self
+            .call_agent(instance, Mode::Apply, steps, |report| match report {
+                Report::Begin { step } => {
+                    if let Some(step) = by_id(&step) {
+                        let (step, title) = (step.id.clone(), step.title.clone());
+                        self.emit(Event::StepBegan { instance: instance.to_owned(), step, title });
+                    }
+                }
+                Report::Progress { step, message } => self.emit(Event::Progress {
+                    instance: Some(instance.to_owned()),
+                    step: Some(step),
+                    message,
+                }),
+                Report::End { step, outcome, reason, duration_ms, evidence } => {
+                    failed |= outcome == Outcome::Failed;
+                    if let Some(step) = by_id(&step) {
+                        self.step_ended(instance, step, outcome, reason, duration_ms, evidence);
+                    }
+                }
+                Report::Done => {}
+            })
+            .await;
+        match called {
+            Err(source) => Err(Stopped::Engine(EngineError::Agent { instance: instance.to_owned(), source })),
+            Ok(()) if failed => Err(Stopped::Step),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Brings the bytes of the archives that the check found missing.
+    async fn bring_blobs(&self, line: &Line, checked: &CheckedLine, steps: &[Step]) -> Result<(), EngineError> {
+        for step in steps {
+            let Resource::Archive(archive) = &step.resource else { continue };
+            if checked.is_step_unchanged(line, &step.id) {
+                continue;
+            }
+            let bytes = self.engine.blobs.bytes(&archive.blob).map_err(|message| EngineError::Blob {
+                name: archive.blob.name.clone(),
+                message,
+            })?;
+            let brought = async {
+                self.make_directory(&line.instance, BLOB_DIR, 0o700).await?;
+                let file = InstanceFile { kind: FileKind::File(bytes), uid: 0, gid: 0, mode: 0o600 };
+                self.engine.incus.push_file(&self.project, &line.instance, &archive.blob.staged_path(), file).await
+            };
+            brought.await.map_err(|source| EngineError::Agent {
+                instance: line.instance.clone(),
+                source: AgentError::Incus(source),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A line that was found right as a whole, and does not look at what other lines change.
+fn may_skip(line: &Line, checked: &CheckedLine) -> bool {
+    checked.machine.is_none()
+        && checked.is_unchanged()
+        && !line.items.iter().any(|item| matches!(item, LineItem::Await(_)))
+}
+
+fn as_step(item: &LineItem) -> Option<&Step> {
+    match item {
+        LineItem::Step(step) => Some(step),
+        _ => None,
+    }
+}

@@ -1,0 +1,209 @@
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use bascule_incus::Incus;
+use bascule_plan::agent::{Evidence, Outcome};
+use bascule_plan::event::{Event, Failure, Summary};
+use bascule_plan::{Plan, Step};
+use futures_util::future;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::board::Board;
+use crate::check::{Checked, Thing};
+use crate::{Engine, EngineError};
+
+/// What time it is; a test brings its own.
+pub trait Clock: Send + Sync + Debug {
+    /// Milliseconds on a clock that only goes forward.
+    fn monotonic_ms(&self) -> u64;
+
+    /// Milliseconds since 1970 began, UTC.
+    fn unix_ms(&self) -> i64;
+}
+
+/// How a plan went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Converged {
+    /// There was nothing to do.
+    Unchanged,
+    /// Everything that differed was changed, and found right afterwards.
+    Applied,
+    /// Something failed; each failure was told as an event.
+    Failed,
+}
+
+/// One run: the engine, the project it works in, and where its events go.
+#[derive(Debug)]
+pub struct Run {
+    pub(crate) engine: Engine,
+    pub(crate) project: String,
+    pub(crate) machines: Semaphore,
+    events: mpsc::UnboundedSender<Event>,
+    counts: Counts,
+    failures: Mutex<Vec<Failure>>,
+    began_ms: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    changed: AtomicU64,
+    unchanged: AtomicU64,
+    failed: AtomicU64,
+    instances: AtomicU64,
+}
+
+impl Engine {
+    /// Begins a run in a project. Its events, and those of everything it does, go to `events`.
+    pub fn run(&self, project: &str, events: mpsc::UnboundedSender<Event>) -> Run {
+        Run {
+            engine: self.clone(),
+            project: project.to_owned(),
+            machines: Semaphore::new(self.parallel.machines),
+            events,
+            counts: Counts::default(),
+            failures: Mutex::default(),
+            began_ms: self.clock.monotonic_ms(),
+        }
+    }
+}
+
+impl Run {
+    /// Asks what differs, emits all of it, and changes nothing. True when there is nothing to do.
+    pub async fn plan(&self, plan: &Plan) -> Result<bool, EngineError> {
+        plan.check().map_err(EngineError::Plan)?;
+        let checked = self.check(plan).await?;
+        self.counts.instances.store(plan.lines.len() as u64, Ordering::Relaxed);
+        self.report_checked(plan, &checked);
+        Ok(checked.is_unchanged())
+    }
+
+    /// Asks what differs and, where something does, applies the plan. Failures are events and counted; `Err` is for
+    /// what made the run impossible.
+    pub async fn converge(&self, plan: &Plan) -> Result<Converged, EngineError> {
+        plan.check().map_err(EngineError::Plan)?;
+        self.phase("check", &format!("asking {} instances what differs", plan.lines.len()));
+        let checked = self.check(plan).await?;
+        self.counts.instances.fetch_max(plan.lines.len() as u64, Ordering::Relaxed);
+        if checked.is_unchanged() {
+            self.report_checked(plan, &checked);
+            return Ok(Converged::Unchanged);
+        }
+        let failed_before = self.counts.failed.load(Ordering::Relaxed);
+        self.apply(plan, &checked).await?;
+        let failed = self.counts.failed.load(Ordering::Relaxed) > failed_before;
+        Ok(if failed { Converged::Failed } else { Converged::Applied })
+    }
+
+    async fn apply(&self, plan: &Plan, checked: &Checked) -> Result<(), EngineError> {
+        self.phase("apply", "applying the plan, line by line");
+        self.make_world(&plan.world, &checked.things).await?;
+        self.make_images(plan).await?;
+        let board = Board::new(plan);
+        let lines = plan.lines.iter().zip(&checked.lines);
+        future::join_all(lines.map(|(line, checked)| self.walk(line, &plan.world, checked, &board))).await;
+        Ok(())
+    }
+
+    pub fn incus(&self) -> &dyn Incus {
+        &*self.engine.incus
+    }
+
+    pub fn unix_ms(&self) -> i64 {
+        self.engine.clock.unix_ms()
+    }
+
+    pub fn phase(&self, name: &str, title: &str) {
+        self.emit(Event::Phase { name: name.to_owned(), title: title.to_owned() });
+    }
+
+    pub fn note(&self, message: impl Into<String>) {
+        self.emit(Event::Note { message: message.into() });
+    }
+
+    pub fn emit(&self, event: Event) {
+        // A renderer that has gone away must not stop the work.
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn progress(&self, instance: Option<&str>, message: String) {
+        self.emit(Event::Progress { instance: instance.map(str::to_owned), step: None, message });
+    }
+
+    pub(crate) fn step_ended(
+        &self,
+        instance: &str,
+        step: &Step,
+        outcome: Outcome,
+        reason: String,
+        duration_ms: u64,
+        evidence: Evidence,
+    ) {
+        if outcome == Outcome::Failed {
+            self.remember(Failure {
+                instance: Some(instance.to_owned()),
+                step: Some(step.id.clone()),
+                message: format!("{}: {reason}", step.title),
+                evidence: evidence.clone(),
+                ..Failure::default()
+            });
+        }
+        self.count(outcome);
+        self.emit(Event::StepEnded {
+            instance: instance.to_owned(),
+            step: step.id.clone(),
+            title: step.title.clone(),
+            outcome,
+            reason,
+            duration_ms,
+            evidence,
+        });
+    }
+
+    pub(crate) fn thing(&self, thing: Thing, duration_ms: u64) {
+        self.count(thing.outcome);
+        let Thing { kind, name, outcome, reason } = thing;
+        self.emit(Event::Thing { kind, name, outcome, reason, duration_ms });
+    }
+
+    /// Tells a failure, counts it and remembers it.
+    pub fn failure(&self, failure: Failure) {
+        self.count(Outcome::Failed);
+        self.remember(failure.clone());
+        self.emit(Event::Failure(failure));
+    }
+
+    fn remember(&self, failure: Failure) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
+    }
+
+    /// The failures so far, first one first.
+    pub fn failures(&self) -> Vec<Failure> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, outcome: Outcome) {
+        let counter = match outcome {
+            Outcome::Unchanged => &self.counts.unchanged,
+            Outcome::WouldChange | Outcome::Changed => &self.counts.changed,
+            Outcome::Failed => &self.counts.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counts so far; the last event of a verb.
+    pub fn summary(&self, applied: bool) -> Summary {
+        Summary {
+            changed: self.counts.changed.load(Ordering::Relaxed),
+            unchanged: self.counts.unchanged.load(Ordering::Relaxed),
+            failed: self.counts.failed.load(Ordering::Relaxed),
+            duration_ms: self.now_ms() - self.began_ms,
+            instances: self.counts.instances.load(Ordering::Relaxed),
+            applied,
+        }
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.engine.clock.monotonic_ms()
+    }
+}

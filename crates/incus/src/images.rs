@@ -1,0 +1,205 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::stream;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, Method, Url};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+
+use crate::client::Client;
+use crate::transport::Answer;
+use crate::types::{Image, NewImage, Progress, Publish, Transferred};
+use crate::{Error, Result};
+
+const CHUNK_BYTES: usize = 256 * 1024;
+
+pub(crate) async fn get(client: &Client, project: &str, reference: &str) -> Result<Option<Image>> {
+    let query = [("project", project)];
+    let doing = format!("read image {reference}");
+    if is_fingerprint(reference) {
+        let image: Option<Shown> = client.get(&doing, &["images", reference], &query).await?;
+        return Ok(image.map(Image::from));
+    }
+    let Some(alias) = client.get::<Alias>(&doing, &["images", "aliases", reference], &query).await? else { return Ok(None) };
+    let image: Option<Shown> = client.get(&doing, &["images", &alias.target], &query).await?;
+    Ok(image.map(Image::from))
+}
+
+pub(crate) async fn list(client: &Client, project: &str) -> Result<Vec<Image>> {
+    let query = [("project", project), ("recursion", "1")];
+    let doing = format!("list the images of project {project}");
+    let images: Vec<Shown> = client.get(&doing, &["images"], &query).await?.unwrap_or_default();
+    Ok(images.into_iter().map(Image::from).collect())
+}
+
+pub(crate) async fn import(client: &Client, project: &str, new: NewImage, progress: Option<Progress>) -> Result<String> {
+    let doing = format!("import image {}", new.alias);
+    let files = [new.metadata.clone(), new.rootfs.clone()];
+    let fingerprint = tokio::task::spawn_blocking(move || fingerprint(&files))
+        .await
+        .map_err(|source| Error::interrupted(&doing, source))??;
+    if get(client, project, &fingerprint).await?.is_none() {
+        upload(client, &doing, project, &new, &fingerprint, progress).await?;
+    }
+    point_alias(client, project, &new.alias, &fingerprint).await?;
+    Ok(fingerprint)
+}
+
+async fn upload(client: &Client, doing: &str, project: &str, new: &NewImage, fingerprint: &str, progress: Option<Progress>) -> Result<()> {
+    let metadata_bytes = size(&new.metadata).await?;
+    let rootfs_bytes = size(&new.rootfs).await?;
+    let counter = Counter { sent: Arc::default(), total_bytes: metadata_bytes + rootfs_bytes, progress };
+    let metadata = Part::stream_with_length(body(&new.metadata, counter.clone()).await?, metadata_bytes).file_name("metadata.tar");
+    let rootfs = Part::stream_with_length(body(&new.rootfs, counter).await?, rootfs_bytes).file_name("rootfs.tar");
+    let request = client
+        .transport
+        .request(Method::POST, &["images"], &[("project", project)])
+        .header("X-Incus-fingerprint", fingerprint)
+        .header("X-Incus-properties", urlencoded(&new.properties))
+        .timeout(client.operation_timeout)
+        // The order counts: Incus reads the metadata first.
+        .multipart(Form::new().part("metadata", metadata).part("rootfs", rootfs));
+    match client.transport.answer(doing, request).await? {
+        Answer::Sync(_) => Ok(()),
+        Answer::Async(operation) => client.finished(doing, operation, client.operation_timeout).await.map(drop),
+    }
+}
+
+/// Creates an alias, or moves it.
+async fn point_alias(client: &Client, project: &str, alias: &str, fingerprint: &str) -> Result<()> {
+    let doing = format!("point image alias {alias} at {fingerprint}");
+    let query = [("project", project)];
+    let body = json!({ "name": alias, "target": fingerprint, "type": "container" });
+    match client.change(&doing, Method::POST, &["images", "aliases"], &query, &body).await {
+        Err(Error::AlreadyExists { .. }) => {
+            let body = json!({ "target": fingerprint, "description": "" });
+            client.change(&doing, Method::PUT, &["images", "aliases", alias], &query, &body).await.map(drop)
+        }
+        other => other.map(drop),
+    }
+}
+
+pub(crate) async fn publish(client: &Client, project: &str, publish: Publish) -> Result<String> {
+    let doing = format!("publish instance {} as {}", publish.instance, publish.alias);
+    let body = json!({
+        "source": { "type": "instance", "name": publish.instance },
+        "compression_algorithm": "none",
+        "properties": publish.properties,
+        "aliases": [{ "name": publish.alias }],
+    });
+    let metadata = client.change(&doing, Method::POST, &["images"], &[("project", project)], &body).await?;
+    let fingerprint = metadata["fingerprint"].as_str();
+    fingerprint.map(str::to_owned).ok_or_else(|| Error::malformed(&doing, "no fingerprint in the operation"))
+}
+
+pub(crate) async fn delete(client: &Client, project: &str, fingerprint: &str) -> Result<()> {
+    let doing = format!("delete image {fingerprint}");
+    client.change(&doing, Method::DELETE, &["images", fingerprint], &[("project", project)], &Value::Null).await.map(drop)
+}
+
+/// How a request names the image to make an instance of.
+pub(crate) fn source(reference: &str) -> Value {
+    let by = if is_fingerprint(reference) { "fingerprint" } else { "alias" };
+    json!({ "type": "image", by: reference })
+}
+
+pub(crate) fn is_fingerprint(reference: &str) -> bool {
+    reference.len() == 64 && reference.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Incus's own definition: SHA-256 over the files, one after the other.
+fn fingerprint(files: &[PathBuf]) -> Result<String> {
+    let mut hash = Sha256::new();
+    for path in files {
+        let read = |source| Error::Read { path: path.clone(), source };
+        let mut file = std::fs::File::open(path).map_err(read)?;
+        let mut buffer = vec![0; CHUNK_BYTES];
+        loop {
+            match io::Read::read(&mut file, &mut buffer).map_err(read)? {
+                0 => break,
+                n => hash.update(&buffer[..n]),
+            }
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+async fn size(path: &Path) -> Result<u64> {
+    let metadata = tokio::fs::metadata(path).await.map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    Ok(metadata.len())
+}
+
+#[derive(Clone)]
+struct Counter {
+    sent: Arc<AtomicU64>,
+    total_bytes: u64,
+    progress: Option<Progress>,
+}
+
+/// The file as the body of a request, read as it is sent.
+async fn body(path: &Path, counter: Counter) -> Result<Body> {
+    let file = File::open(path).await.map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    Ok(Body::wrap_stream(stream::try_unfold((file, counter), |(mut file, counter)| async move {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let n = file.read(&mut chunk).await?;
+        if n == 0 {
+            return Ok::<_, io::Error>(None);
+        }
+        chunk.truncate(n);
+        let sent_bytes = counter.sent.fetch_add(n as u64, Ordering::Relaxed) + n as u64;
+        if let Some(progress) = &counter.progress {
+            progress(Transferred { sent_bytes, total_bytes: counter.total_bytes });
+        }
+        Ok(Some((Bytes::from(chunk), (file, counter))))
+    })))
+}
+
+fn urlencoded(properties: &BTreeMap<String, String>) -> String {
+    let mut url = Url::parse("http://incus").ok();
+    if let Some(url) = &mut url {
+        url.query_pairs_mut().extend_pairs(properties);
+    }
+    url.as_ref().and_then(Url::query).unwrap_or_default().to_owned()
+}
+
+#[derive(Deserialize)]
+struct Alias {
+    target: String,
+}
+
+/// An image as Incus writes it.
+#[derive(Deserialize)]
+struct Shown {
+    fingerprint: String,
+    #[serde(default)]
+    aliases: Vec<Named>,
+    #[serde(default)]
+    properties: BTreeMap<String, String>,
+    size: u64,
+    uploaded_at: String,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+impl From<Shown> for Image {
+    fn from(shown: Shown) -> Self {
+        Self {
+            fingerprint: shown.fingerprint,
+            aliases: shown.aliases.into_iter().map(|alias| alias.name).collect(),
+            properties: shown.properties,
+            size_bytes: shown.size,
+            uploaded_at: shown.uploaded_at,
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! Whether a plan can be walked to its end at all. Found here, a mistake is a sentence; found while applying, it is a
+//! run that hangs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{LineItem, Milestone, Plan};
+
+/// A mistake in a plan. It is one of the program's, not of its user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    #[error("{instance} has more than one step `{id}`")]
+    DuplicateStep { instance: String, id: String },
+    #[error("there is more than one line for {0}")]
+    DuplicateInstance(String),
+    #[error("the milestone `{0}` is reached more than once, so nobody can tell what it says")]
+    DuplicateMilestone(Milestone),
+    #[error("{instance} waits for `{milestone}`, which no line reaches")]
+    UnknownMilestone { instance: String, milestone: Milestone },
+    #[error("{instance} takes the lease `{lease}`, which the plan does not know")]
+    UnknownLease { instance: String, lease: String },
+    #[error("{instance} does not take and release the lease `{lease}` once each, in this order")]
+    UnbalancedLease { instance: String, lease: String },
+    /// Lines that wait for each other for ever, as a path of `instance: item` that ends where it began.
+    #[error("lines wait for each other: {}", .0.join(" → "))]
+    Cycle(Vec<String>),
+}
+
+impl Plan {
+    /// # Errors
+    /// Every mistake that keeps the plan from being walked to its end. Cycles are only looked for in a plan that is
+    /// sound otherwise, and one is reported.
+    pub fn check(&self) -> Result<(), Vec<PlanError>> {
+        let mut errors = self.duplicates();
+        errors.extend(self.unknown_milestones());
+        errors.extend(self.wrong_leases());
+        if errors.is_empty() {
+            errors.extend(Waits::new(self).cycle().map(PlanError::Cycle));
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// The instances that take a lease, in the order in which they get it: as listed, then as in the plan.
+    pub(crate) fn takers(&self, lease: &str) -> Vec<&str> {
+        let order = self.leases.get(lease).map_or(&[][..], |lease| &lease.order);
+        let mut takers: Vec<&str> = self
+            .lines
+            .iter()
+            .filter(|line| {
+                line.items
+                    .iter()
+                    .any(|item| matches!(item, LineItem::Take(taken) if taken == lease))
+            })
+            .map(|line| line.instance.as_str())
+            .collect();
+        takers.sort_by_key(|taker| order.iter().position(|listed| listed == taker).unwrap_or(usize::MAX));
+        takers
+    }
+
+    fn duplicates(&self) -> Vec<PlanError> {
+        let mut errors = Vec::new();
+        let (mut instances, mut milestones) = (BTreeSet::new(), BTreeSet::new());
+        for line in &self.lines {
+            if !instances.insert(&line.instance) {
+                errors.push(PlanError::DuplicateInstance(line.instance.clone()));
+            }
+            let mut ids = BTreeSet::new();
+            for item in &line.items {
+                match item {
+                    LineItem::Step(step) if !ids.insert(&step.id) => errors.push(PlanError::DuplicateStep {
+                        instance: line.instance.clone(),
+                        id: step.id.clone(),
+                    }),
+                    LineItem::Reach(milestone) if !milestones.insert(milestone) => {
+                        errors.push(PlanError::DuplicateMilestone(milestone.clone()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        errors
+    }
+
+    fn unknown_milestones(&self) -> impl Iterator<Item = PlanError> {
+        let reached: BTreeSet<&Milestone> = self.reached().map(|(milestone, _)| milestone).collect();
+        self.lines
+            .iter()
+            .flat_map(|line| line.items.iter().map(move |item| (line, item)))
+            .filter_map(move |(line, item)| match item {
+                LineItem::Await(milestone) if !reached.contains(milestone) => Some(PlanError::UnknownMilestone {
+                    instance: line.instance.clone(),
+                    milestone: milestone.clone(),
+                }),
+                _ => None,
+            })
+    }
+
+    fn wrong_leases(&self) -> Vec<PlanError> {
+        let mut errors = Vec::new();
+        for line in &self.lines {
+            let mut uses: BTreeMap<&String, Vec<bool>> = BTreeMap::new();
+            for item in &line.items {
+                match item {
+                    LineItem::Take(lease) => uses.entry(lease).or_default().push(true),
+                    LineItem::Release(lease) => uses.entry(lease).or_default().push(false),
+                    _ => {}
+                }
+            }
+            for (lease, uses) in uses {
+                let (instance, lease) = (line.instance.clone(), lease.clone());
+                if !self.leases.contains_key(&lease) {
+                    errors.push(PlanError::UnknownLease { instance, lease });
+                } else if uses != [true, false] {
+                    errors.push(PlanError::UnbalancedLease { instance, lease });
+                }
+            }
+        }
+        errors
+    }
+
+    /// Every milestone with the place, as (line, item), that reaches it.
+    fn reached(&self) -> impl Iterator<Item = (&Milestone, Place)> {
+        self.lines.iter().enumerate().flat_map(|(l, line)| {
+            line.items.iter().enumerate().filter_map(move |(i, item)| match item {
+                LineItem::Reach(milestone) => Some((milestone, (l, i))),
+                _ => None,
+            })
+        })
+    }
+}
+
+/// A line's index, and an item's on it.
+type Place = (usize, usize);
+
+/// Which places have to be passed before another one can be.
+struct Waits<'a> {
+    plan: &'a Plan,
+    across: BTreeMap<Place, Vec<Place>>,
+}
+
+impl<'a> Waits<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let reached: BTreeMap<_, _> = plan.reached().collect();
+        let mut across: BTreeMap<Place, Vec<Place>> = BTreeMap::new();
+        for (l, line) in plan.lines.iter().enumerate() {
+            for (i, item) in line.items.iter().enumerate() {
+                if let LineItem::Await(milestone) = item {
+                    across.entry((l, i)).or_default().extend(reached.get(milestone));
+                }
+            }
+        }
+        for (name, lease) in &plan.leases {
+            // Taken strictly in order: the next taker waits until the one before it has taken the lease, and until
+            // there is room, which there is at the latest when the taker `capacity` places before it has released it.
+            let takers = plan.takers(name);
+            let place = |taker: &str, wanted: &LineItem| {
+                let l = plan.lines.iter().position(|line| line.instance == taker)?;
+                Some((l, plan.lines[l].items.iter().position(|item| item == wanted)?))
+            };
+            let (take, release) = (LineItem::Take(name.clone()), LineItem::Release(name.clone()));
+            for (n, taker) in takers.iter().enumerate() {
+                let before = n.checked_sub(1).and_then(|before| place(takers[before], &take));
+                let room = n
+                    .checked_sub(lease.capacity)
+                    .and_then(|before| place(takers[before], &release));
+                if let Some(own) = place(taker, &take) {
+                    across.entry(own).or_default().extend(before.into_iter().chain(room));
+                }
+            }
+        }
+        Self { plan, across }
+    }
+
+    /// A way from a place back to itself, told by the items where lines meet.
+    fn cycle(&self) -> Option<Vec<String>> {
+        let mut passed = BTreeSet::new();
+        for (l, line) in self.plan.lines.iter().enumerate() {
+            let mut path: Vec<(Place, Vec<Place>)> = Vec::new();
+            let mut next = line.items.len().checked_sub(1).map(|last| (l, last));
+            // Depth first without recursion: a line may be long.
+            while let Some(place) = next {
+                if let Some(from) = path.iter().position(|(earlier, _)| *earlier == place) {
+                    return Some(self.tell(path[from..].iter().map(|(place, _)| *place)));
+                }
+                if !passed.contains(&place) {
+                    path.push((place, self.before(place)));
+                }
+                next = loop {
+                    let Some((place, left)) = path.last_mut() else {
+                        break None;
+                    };
+                    if let Some(before) = left.pop() {
+                        break Some(before);
+                    }
+                    passed.insert(*place);
+                    path.pop();
+                };
+            }
+        }
+        None
+    }
+
+    fn before(&self, (l, i): Place) -> Vec<Place> {
+        let above = i.checked_sub(1).map(|above| (l, above));
+        above
+            .into_iter()
+            .chain(self.across.get(&(l, i)).into_iter().flatten().copied())
+            .collect()
+    }
+
+    fn tell(&self, places: impl Iterator<Item = Place>) -> Vec<String> {
+        let mut told: Vec<String> = places
+            .filter_map(|(l, i)| {
+                let line = &self.plan.lines[l];
+                let item = line.items[i].to_string();
+                (!matches!(line.items[i], LineItem::Step(_))).then(|| format!("{}: {item}", line.instance))
+            })
+            .collect();
+        told.extend(told.first().cloned());
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{awaits, lease, line, plan, reaches, releases, step, takes};
+
+    #[test]
+    fn a_plan_without_mistakes_passes() {
+        let plan = plan(
+            [
+                line("a", [step("r/g/1"), reaches("a: up")]),
+                line("b", [awaits("a: up"), takes("l"), releases("l")]),
+            ],
+            [lease("l", 1, ["b"])],
+        );
+        assert_eq!(plan.check(), Ok(()));
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once() {
+        let plan = plan(
+            [
+                line(
+                    "a",
+                    [step("r/g/1"), step("r/g/1"), takes("unknown"), releases("unknown")],
+                ),
+                line("a", [awaits("nowhere"), reaches("m"), reaches("m")]),
+                line("b", [releases("l"), takes("l")]),
+            ],
+            [lease("l", 1, [])],
+        );
+        let told: Vec<String> = plan.check().unwrap_err().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "a has more than one step `r/g/1`",
+                "there is more than one line for a",
+                "the milestone `m` is reached more than once, so nobody can tell what it says",
+                "a waits for `nowhere`, which no line reaches",
+                "a takes the lease `unknown`, which the plan does not know",
+                "b does not take and release the lease `l` once each, in this order",
+            ]
+        );
+    }
+
+    #[test]
+    fn lines_that_wait_for_each_other_are_told_as_a_path_that_ends_where_it_began() {
+        let plan = plan(
+            [
+                line("a", [awaits("y"), step("r/g/1"), reaches("x")]),
+                line("b", [awaits("x"), reaches("y")]),
+            ],
+            [],
+        );
+        let errors = plan.check().unwrap_err();
+        let [PlanError::Cycle(path)] = errors.as_slice() else {
+            panic!("{errors:?}")
+        };
+        assert_eq!(path.first(), path.last());
+        assert_eq!(path.len(), 5, "{path:?}");
+    }
+
+    #[test]
+    fn a_line_that_waits_for_itself_is_a_cycle() {
+        let plan = plan([line("a", [awaits("x"), reaches("x")])], []);
+        assert!(matches!(plan.check().unwrap_err().as_slice(), [PlanError::Cycle(_)]));
+    }
+
+    #[test]
+    fn a_lease_held_while_waiting_for_the_next_taker_is_a_cycle() {
+        let lines = || {
+            [
+                line("a", [takes("l"), awaits("b: up"), releases("l")]),
+                line("b", [takes("l"), reaches("b: up"), releases("l")]),
+            ]
+        };
+        assert!(matches!(
+            plan(lines(), [lease("l", 1, ["a", "b"])])
+                .check()
+                .unwrap_err()
+                .as_slice(),
+            [PlanError::Cycle(_)]
+        ));
+        assert_eq!(
+            plan(lines(), [lease("l", 1, ["b", "a"])]).check(),
+            Ok(()),
+            "the other order can be walked"
+        );
+        assert_eq!(
+            plan(lines(), [lease("l", 2, ["a", "b"])]).check(),
+            Ok(()),
+            "both may hold it"
+        );
+    }
+
+    #[test]
+    fn two_leases_taken_in_opposite_orders_are_a_cycle() {
+        let plan = plan(
+            [
+                line("a", [takes("x"), takes("y"), releases("y"), releases("x")]),
+                line("b", [takes("y"), takes("x"), releases("x"), releases("y")]),
+            ],
+            [lease("x", 1, ["a", "b"]), lease("y", 1, ["b", "a"])],
+        );
+        assert!(matches!(plan.check().unwrap_err().as_slice(), [PlanError::Cycle(_)]));
+    }
+
+    /// Walks a plan as an engine would, with no more thought than: go on where it is possible.
+    fn can_be_walked(plan: &Plan) -> bool {
+        let mut at = vec![0; plan.lines.len()];
+        let mut reached = BTreeSet::new();
+        let mut taken: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        loop {
+            let mut moved = false;
+            for (l, line) in plan.lines.iter().enumerate() {
+                let Some(item) = line.items.get(at[l]) else { continue };
+                let may = match item {
+                    LineItem::Step(_) => true,
+                    LineItem::Reach(milestone) => {
+                        reached.insert(milestone.as_str());
+                        true
+                    }
+                    LineItem::Await(milestone) => reached.contains(milestone.as_str()),
+                    LineItem::Take(name) => {
+                        let (so_far, held) = taken.entry(name).or_default();
+                        let may = plan.takers(name)[*so_far] == line.instance && *held < plan.leases[name].capacity;
+                        if may {
+                            (*so_far, *held) = (*so_far + 1, *held + 1);
+                        }
+                        may
+                    }
+                    LineItem::Release(name) => {
+                        taken.entry(name).or_default().1 -= 1;
+                        true
+                    }
+                };
+                at[l] += usize::from(may);
+                moved |= may;
+            }
+            if !moved {
+                return plan.lines.iter().zip(at).all(|(line, at)| at == line.items.len());
+            }
+        }
+    }
+
+    fn plans() -> impl Strategy<Value = Plan> {
+        // Each of four lines gets, at random places: its milestone, waits for others', and one lease around a stretch.
+        let line = (
+            0..6usize,
+            prop::collection::vec((0..4usize, 0..6usize), 0..2),
+            prop::option::of((0..6usize, 1..4usize)),
+        );
+        let order = Just(vec!["l0", "l1", "l2", "l3"]).prop_shuffle();
+        (prop::collection::vec(line, 4), order).prop_map(|(lines, order)| {
+            let lines = lines.into_iter().enumerate().map(|(n, (reach, waits, held))| {
+                let mut items: Vec<(usize, LineItem)> = vec![(reach, reaches(&format!("m{n}")))];
+                items.extend(waits.into_iter().map(|(m, at)| (at, awaits(&format!("m{m}")))));
+                if let Some((from, length)) = held {
+                    items.extend([(from, takes("l")), (from + length, releases("l"))]);
+                }
+                items.sort_by_key(|(at, _)| *at);
+                line_of(n, items)
+            });
+            plan(lines, [lease("l", 1, order)])
+        })
+    }
+
+    fn line_of(n: usize, items: Vec<(usize, LineItem)>) -> crate::Line {
+        line(&format!("l{n}"), items.into_iter().map(|(_, item)| item))
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_passes_exactly_when_it_can_be_walked_to_its_end(plan in plans()) {
+            prop_assert_eq!(plan.check().is_ok(), can_be_walked(&plan));
+        }
+    }
+}

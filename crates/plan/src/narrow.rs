@@ -1,0 +1,246 @@
+//! `--only`: the part of a plan that some selectors name.
+
+use std::collections::BTreeSet;
+
+use crate::{Line, LineItem, Plan, Step};
+
+/// A selector that names nothing in the plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{selector}` names no instance, role or group of steps; there are: {}", .valid.join(", "))]
+pub struct UnknownSelector {
+    pub selector: String,
+    /// What could have been said: roles and groups first, then instances.
+    pub valid: Vec<String>,
+}
+
+impl Plan {
+    /// Keeps what at least one selector names: an instance (its whole line), a role (its steps on every line) or a
+    /// group of steps (`common/ssh`, or `ssh` for short). Lines that keep nothing are left out.
+    ///
+    /// Of a line that is kept in part, a milestone stays when the step right before it does, and a wait when the step
+    /// right after it does; a lease stays as long as it holds a step. Waits for milestones that nobody reaches any more are dropped.
+    ///
+    /// # Errors
+    /// The first selector that names nothing. No selectors at all keep nothing.
+    pub fn narrow(&self, selectors: &[String]) -> Result<Self, UnknownSelector> {
+        for selector in selectors {
+            if !self
+                .lines
+                .iter()
+                .any(|line| line.instance == *selector || line.steps().any(|s| s.is_in(selector)))
+            {
+                return Err(UnknownSelector {
+                    selector: selector.clone(),
+                    valid: self.selectors(),
+                });
+            }
+        }
+        let mut narrowed = Self {
+            world: self.world.clone(),
+            leases: self.leases.clone(),
+            lines: self.lines.iter().filter_map(|line| line.narrow(selectors)).collect(),
+        };
+        let reached: BTreeSet<String> = narrowed
+            .lines
+            .iter()
+            .flat_map(|line| &line.items)
+            .filter_map(|item| {
+                if let LineItem::Reach(milestone) = item {
+                    Some(milestone.clone())
+                } else {
+                    None
+                }
+            })
+            .collect();
+        for line in &mut narrowed.lines {
+            line.items
+                .retain(|item| !matches!(item, LineItem::Await(milestone) if !reached.contains(milestone)));
+        }
+        let takers: Vec<(String, Vec<String>)> = (self.leases.keys())
+            .map(|name| {
+                (
+                    name.clone(),
+                    narrowed.takers(name).into_iter().map(str::to_owned).collect(),
+                )
+            })
+            .collect();
+        for (name, takers) in takers {
+            match narrowed.leases.get_mut(&name) {
+                Some(lease) if !takers.is_empty() => lease.order.retain(|instance| takers.contains(instance)),
+                _ => drop(narrowed.leases.remove(&name)),
+            }
+        }
+        Ok(narrowed)
+    }
+
+    fn selectors(&self) -> Vec<String> {
+        let groups: BTreeSet<&str> = self
+            .lines
+            .iter()
+            .flat_map(Line::steps)
+            .flat_map(|step| [step.group(), step.group().split('/').next().unwrap_or_default()])
+            .collect();
+        groups
+            .into_iter()
+            .chain(self.lines.iter().map(|line| line.instance.as_str()))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl Line {
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.items.iter().filter_map(|item| {
+            if let LineItem::Step(step) = item {
+                Some(step)
+            } else {
+                None
+            }
+        })
+    }
+
+    fn narrow(&self, selectors: &[String]) -> Option<Self> {
+        if selectors.contains(&self.instance) {
+            return Some(self.clone());
+        }
+        let keeps = |step: &Step| selectors.iter().any(|selector| step.is_in(selector));
+        if !self.steps().any(keeps) {
+            return None;
+        }
+        let kept = |step: Option<&LineItem>| matches!(step, Some(LineItem::Step(step)) if keeps(step));
+        let is_step = |item: &&LineItem| matches!(item, LineItem::Step(_));
+        let keep = |(n, item): (usize, &LineItem)| match item {
+            LineItem::Step(step) => keeps(step),
+            LineItem::Reach(_) => kept(self.items[..n].iter().rfind(is_step)),
+            LineItem::Await(_) => kept(self.items[n..].iter().find(is_step)),
+            LineItem::Take(lease) | LineItem::Release(lease) => self.held(lease).iter().any(|item| kept(Some(item))),
+        };
+        let items = self
+            .items
+            .iter()
+            .enumerate()
+            .filter(|(n, item)| keep((*n, item)))
+            .map(|(_, item)| item.clone());
+        Some(Self {
+            items: items.collect(),
+            ..self.clone()
+        })
+    }
+
+    /// The items between taking and releasing a lease.
+    fn held(&self, lease: &str) -> &[LineItem] {
+        let place = |wanted: LineItem| self.items.iter().position(|item| *item == wanted);
+        match (
+            place(LineItem::Take(lease.to_owned())),
+            place(LineItem::Release(lease.to_owned())),
+        ) {
+            (Some(take), Some(release)) if take < release => &self.items[take..release],
+            _ => &[],
+        }
+    }
+}
+
+impl Step {
+    /// Whether the step is of the role or of the group of steps that the selector names, with or without its role.
+    fn is_in(&self, selector: &str) -> bool {
+        let starts = |group: &str| {
+            group
+                .strip_prefix(selector)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        starts(self.group()) || self.group().split_once('/').is_some_and(|(_, short)| starts(short))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::testing::{awaits, lease, line, plan, reaches, releases, step, takes};
+
+    fn two_lines() -> Plan {
+        plan(
+            [
+                line(
+                    "api-1",
+                    [
+                        step("common/ssh/config"),
+                        step("common/journal/limits"),
+                        takes("roll"),
+                        step("component/service/unit"),
+                        reaches("api-1: healthy"),
+                        releases("roll"),
+                    ],
+                ),
+                line(
+                    "lb-1",
+                    [
+                        step("common/ssh/config"),
+                        awaits("api-1: healthy"),
+                        step("load_balancer/traffic/up"),
+                    ],
+                ),
+            ],
+            [lease("roll", 1, ["api-1"])],
+        )
+    }
+
+    fn only(selectors: &[&str]) -> Result<Plan, UnknownSelector> {
+        let selectors: Vec<String> = selectors.iter().map(|selector| (*selector).to_owned()).collect();
+        two_lines().narrow(&selectors)
+    }
+
+    #[test]
+    fn a_group_of_steps_is_kept_on_every_line_with_or_without_its_role() {
+        let plan = only(&["common/ssh"]).unwrap();
+        assert_eq!(plan, only(&["ssh"]).unwrap());
+        assert_eq!(plan.lines[0].items, [step("common/ssh/config")]);
+        assert_eq!(plan.lines[1].items, [step("common/ssh/config")]);
+        assert!(plan.leases.is_empty(), "nobody takes it any more");
+    }
+
+    #[test]
+    fn an_instance_keeps_its_whole_line_but_the_waits_that_nobody_ends() {
+        let plan = only(&["lb-1"]).unwrap();
+        assert_eq!(plan.lines.len(), 1);
+        assert_eq!(
+            plan.lines[0].items,
+            [step("common/ssh/config"), step("load_balancer/traffic/up")]
+        );
+        assert_eq!(plan.check(), Ok(()));
+    }
+
+    #[test]
+    fn roles_that_meet_still_meet() {
+        let plan = only(&["component", "load_balancer"]).unwrap();
+        let api = [
+            takes("roll"),
+            step("component/service/unit"),
+            reaches("api-1: healthy"),
+            releases("roll"),
+        ];
+        assert_eq!(plan.lines[0].items, api);
+        assert_eq!(
+            plan.lines[1].items,
+            [awaits("api-1: healthy"), step("load_balancer/traffic/up")]
+        );
+        assert_eq!(plan.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_selector_that_names_nothing_is_told_with_all_that_do() {
+        let error = only(&["ssh", "sshd"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`sshd` names no instance, role or group of steps; there are: common, common/journal, common/ssh, \
+             component, component/service, load_balancer, load_balancer/traffic, api-1, lb-1"
+        );
+    }
+
+    #[test]
+    fn half_a_name_is_no_name() {
+        assert!(only(&["common/s"]).is_err());
+        assert!(only(&["api"]).is_err());
+    }
+}

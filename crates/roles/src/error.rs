@@ -1,0 +1,25 @@
+use bascule_spec::Colour;
+
+/// Why no plan can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RoleError {
+    #[error("the instance {0} has no address yet")]
+    MissingAddress(String),
+    /// A release or a switch needs what only `up` makes.
+    #[error("the instance {0} does not exist yet: run `bascule up` first")]
+    MissingInstance(String),
+    #[error("`{0}` is not a commit: 40 lower-case hex digits are")]
+    BadCommit(String),
+    #[error("the release of {commit} has no artifact of the component {component}")]
+    MissingArtifact { component: String, commit: String },
+    #[error("nothing is recorded as released to {}", .0.map_or("the replicas", Colour::as_str))]
+    NothingReleased(Option<Colour>),
+    #[error("{0} already has the traffic: a release is prepared on the idle colour")]
+    ColourIsActive(Colour),
+    #[error("no colour has the traffic: there is nothing to switch to")]
+    NoActiveColour,
+    #[error("the topology `{topology}` has no `{verb}`")]
+    WrongTopology { verb: &'static str, topology: &'static str },
+    #[error("the template {name} cannot be rendered")]
+    Template { name: &'static str, source: minijinja::Error },
+}

@@ -1,0 +1,284 @@
+//! The platform file as it is written. The doc comments here are what an editor shows beside a key.
+//!
+//! Whatever the schema says is required is an `Option` here, and addresses are strings: a file with mistakes is read
+//! as far as it goes, so that all of its mistakes are reported at once.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::platform::{ComponentKind, Topology};
+
+/// A platform: its hosts, its load balancers, its software. `env/NAME.toml` beside this file overlays it for one
+/// environment: tables are merged key by key, all other values are replaced.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Bascule platform file")]
+pub(crate) struct File {
+    /// The platform's name: lower-case letters, digits and hyphens.
+    #[schemars(required, length(max = 40), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"), example = &"shop")]
+    pub(crate) name: Option<String>,
+    /// What may be lost without the platform being lost.
+    #[serde(default)]
+    pub(crate) survives: Survives,
+    /// The Incus server or cluster that the instances live on.
+    #[serde(default)]
+    pub(crate) incus: Incus,
+    /// The network of the instances: one bridge and one subnet for each environment.
+    #[schemars(required)]
+    pub(crate) network: Option<Network>,
+    /// Who may log in to the instances.
+    #[schemars(required)]
+    pub(crate) ssh: Option<Ssh>,
+    /// The members of the Incus cluster, by name. Leave it out on a single server.
+    #[serde(default)]
+    pub(crate) hosts: BTreeMap<String, Host>,
+    /// Where releases come from and how long they may take.
+    #[schemars(required)]
+    pub(crate) release: Option<Release>,
+    /// The instances that all traffic goes through.
+    #[serde(default)]
+    pub(crate) load_balancer: LoadBalancer,
+    /// The pieces of your software, by name.
+    #[serde(default)]
+    pub(crate) component: BTreeMap<String, Component>,
+    /// Plain instances for whatever you do there, by the group's name.
+    #[serde(default)]
+    pub(crate) group: BTreeMap<String, Group>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Survives {
+    /// The loss of any one instance. Nothing is asked of the hosts.
+    #[default]
+    Instance,
+    /// The loss of any one host and of all that shares its failure domain: no two members of a group may share one.
+    Host,
+}
+
+/// The Incus server or cluster that the instances live on.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Incus {
+    /// The Incus project that holds everything of this environment. Default: `PLATFORM-ENVIRONMENT`.
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"), example = &"shop-staging")]
+    pub(crate) project: Option<String>,
+    /// The daemon's unix socket.
+    #[schemars(regex(pattern = "^/"), example = &"/var/lib/incus/unix.socket")]
+    pub(crate) socket: String,
+    /// The storage pool for roots and volumes.
+    #[schemars(length(min = 1))]
+    pub(crate) pool: String,
+}
+
+/// The network of the instances.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Network {
+    /// The bridge's name: a Linux interface, so at most 15 characters. Default: `PLATFORM-ENVIRONMENT`.
+    #[schemars(regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"), example = &"shop-staging")]
+    pub(crate) bridge: Option<String>,
+    /// The environment's own IPv4 subnet; its first address is the bridge.
+    #[schemars(required, example = &"10.20.0.0/24")]
+    pub(crate) subnet: Option<String>,
+}
+
+/// Who may log in to the instances.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ssh {
+    /// The IPv4 networks and addresses that may reach the SSH servers.
+    #[schemars(required, extend("examples" = [["10.20.0.0/24"]]))]
+    pub(crate) allow_from: Option<Vec<String>>,
+    /// The operators' OpenSSH public keys.
+    #[serde(default)]
+    pub(crate) authorized_keys: Vec<String>,
+    /// A file with more public keys, one on each line; its path is relative to the file that names it.
+    #[schemars(length(min = 1), example = &"operators.pub")]
+    pub(crate) authorized_keys_file: Option<String>,
+}
+
+/// A member of the Incus cluster.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Host {
+    /// What fails together: hosts that share a rack or a power supply have the same. Default: the host's own name.
+    #[schemars(length(min = 1), example = &"rack-1")]
+    pub(crate) failure_domain: Option<String>,
+}
+
+/// Where releases come from and how long they may take.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Release {
+    /// The folder that holds `COMMIT/COMPONENT.tar.gz`, relative to the file that names it.
+    #[schemars(required, length(min = 1), example = &"artifacts")]
+    pub(crate) artifacts: Option<String>,
+    /// The file that holds the values of the components' secrets, relative to the file that names it.
+    #[schemars(length(min = 1), example = &"staging.secrets.toml")]
+    pub(crate) secrets_file: Option<String>,
+    /// How many seconds an old colour may keep its sessions once the colour is needed again.
+    #[serde(default = "default_60")]
+    #[schemars(range(min = 0, max = 86_400))]
+    pub(crate) drain_timeout_s: u32,
+    /// How many seconds a replica of a new release may take to become healthy.
+    #[serde(default = "default_60")]
+    #[schemars(range(min = 1, max = 3_600))]
+    pub(crate) health_timeout_s: u32,
+}
+
+/// The instances that all traffic goes through.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct LoadBalancer {
+    /// How many there are.
+    #[schemars(range(min = 1, max = 100))]
+    pub(crate) instances: u32,
+    /// How a release takes over.
+    pub(crate) topology: Topology,
+    /// The port that serves traffic.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub(crate) port: u16,
+    /// Concurrent connections that each load balancer accepts.
+    #[schemars(range(min = 100, max = 1_000_000))]
+    pub(crate) connections_max: u32,
+    #[serde(flatten)]
+    pub(crate) placement: Placement,
+}
+
+/// A piece of your software.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Component {
+    /// A program, or files.
+    #[schemars(required)]
+    pub(crate) kind: Option<ComponentKind>,
+    /// How many replicas run it (under `blue-green`: of each colour).
+    #[serde(default = "default_2")]
+    #[schemars(range(min = 1, max = 100))]
+    pub(crate) replicas: u32,
+    /// The port that its replicas listen on. Default for `static`: 80.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub(crate) port: Option<u16>,
+    /// The path prefixes that it answers.
+    #[serde(default)]
+    #[schemars(inner(regex(pattern = r"^/[A-Za-z0-9._~/%+-]*$")), extend("examples" = [["/api/"]]))]
+    pub(crate) routes: Vec<String>,
+    /// Whether it answers everything that no route claims. Exactly one component does.
+    #[serde(default)]
+    pub(crate) default: bool,
+    /// How requests are spread over its replicas.
+    #[serde(default)]
+    pub(crate) balance: Balance,
+    /// With `path-segment`: which segment of the path, counted from 1, chooses the replica.
+    #[schemars(range(min = 1, max = 16))]
+    pub(crate) hash_segment: Option<u8>,
+    /// The path that answers 200 while a replica may be sent requests. Default for `static`: `/__nginx_alive`.
+    #[schemars(regex(pattern = r"^/[A-Za-z0-9._~/%+=&?-]*$"), example = &"/health/ready")]
+    pub(crate) health: Option<String>,
+    /// The path whose body holds the commit. Default for `static`: `/version.json`.
+    #[schemars(regex(pattern = r"^/[A-Za-z0-9._~/%+=&?-]*$"), example = &"/version")]
+    pub(crate) version: Option<String>,
+    /// How many seconds a tunnel (a WebSocket, a long download) may be idle.
+    #[serde(default = "default_3600")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub(crate) tunnel_timeout_s: u32,
+    /// How many seconds a replica may take to finish its requests after SIGTERM.
+    #[serde(default = "default_30")]
+    #[schemars(range(min = 1, max = 3_600))]
+    pub(crate) stop_timeout_s: u32,
+    /// Environment variables of the program. Secrets do not belong here.
+    #[serde(default)]
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Names of secrets that the program reads as systemd credentials; their values are in `release.secrets_file`.
+    #[serde(default)]
+    #[schemars(inner(regex(pattern = "^[a-z][a-z0-9_]*$")), extend("uniqueItems" = true, "examples" = [["session_key"]]))]
+    pub(crate) secrets: Vec<String>,
+    #[serde(flatten)]
+    pub(crate) placement: Placement,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Balance {
+    /// One replica after the other.
+    #[default]
+    RoundRobin,
+    /// Round robin, with a cookie that keeps a client on its replica.
+    Sticky,
+    /// A consistent hash of one segment of the path (see `hash_segment`): the same path, the same replica.
+    PathSegment,
+}
+
+/// Plain instances with the common role only.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Group {
+    /// How many there are.
+    #[schemars(required, range(min = 1, max = 100))]
+    pub(crate) instances: Option<u32>,
+    /// Whether the group elects a leader, and so needs an odd number of at least 3.
+    #[serde(default)]
+    pub(crate) quorum: bool,
+    #[serde(flatten)]
+    pub(crate) placement: Placement,
+}
+
+/// Where the instances of a group are and what they may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Placement {
+    /// The hosts they are placed on, in turn. Default: all hosts, in the order of the file.
+    #[schemars(length(min = 1), extend("uniqueItems" = true, "examples" = [["host-1", "host-2"]]))]
+    pub(crate) hosts: Option<Vec<String>>,
+    /// Pinned addresses, one for each instance (blue before green). Default: addresses are given and never move.
+    #[schemars(length(min = 1), extend("examples" = [["10.20.0.2"]]))]
+    pub(crate) addresses: Option<Vec<String>>,
+    /// Memory that each may use. Default: no limit.
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,8}(MiB|GiB)$"), example = &"512MiB")]
+    pub(crate) memory: Option<String>,
+    /// CPUs that each may use. Default: no limit.
+    #[schemars(range(min = 1, max = 1_024))]
+    pub(crate) cpus: Option<u32>,
+}
+
+impl Default for Incus {
+    fn default() -> Self {
+        Self {
+            project: None,
+            socket: "/var/lib/incus/unix.socket".to_owned(),
+            pool: "default".to_owned(),
+        }
+    }
+}
+
+impl Default for LoadBalancer {
+    fn default() -> Self {
+        Self {
+            instances: 1,
+            topology: Topology::BlueGreen,
+            port: 80,
+            connections_max: 100_000,
+            placement: Placement::default(),
+        }
+    }
+}
+
+fn default_2() -> u32 {
+    2
+}
+
+fn default_30() -> u32 {
+    30
+}
+
+fn default_60() -> u32 {
+    60
+}
+
+fn default_3600() -> u32 {
+    3_600
+}

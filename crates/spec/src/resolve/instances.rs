@@ -1,0 +1,207 @@
+//! From the tables of the file to instances.
+
+use std::collections::BTreeMap;
+
+use super::Context;
+use super::hosts::Hosts;
+use super::names::{INSTANCE_NAME_MAX, label};
+use super::pins::{Pins, room};
+use crate::platform::{Colour, Instance, Network, Role, Topology};
+use crate::raw::{self, Placement};
+use crate::words::{count, heading};
+
+/// Every instance of the file, in the order that [`crate::Platform::instances`] promises.
+pub(super) fn instances(file: &raw::File, network: Option<&Network>, context: &mut Context<'_>) -> Vec<Instance> {
+    let hosts = Hosts::new(file, context);
+    let groups = groups(file, context);
+    let mut instances = Vec::new();
+    let mut pins = Pins::new();
+    let mut owners: BTreeMap<String, &Group<'_>> = BTreeMap::new();
+    for group in &groups {
+        group.check_size(&hosts, context);
+        for instance in group.instances(&hosts, network, &mut pins, context) {
+            match owners.insert(instance.name.clone(), group) {
+                Some(other) => {
+                    let (this, other) = (heading(&group.path), heading(&other.path));
+                    let message = format!("{other} and {this} both make an instance `{}`", instance.name);
+                    context.report_key(&group.path, message, "rename one of the two");
+                    break;
+                }
+                None => instances.push(instance),
+            }
+        }
+    }
+    if let Some(network) = network {
+        room(network, &instances, context);
+    }
+    instances
+}
+
+/// Instances that the file describes in one table.
+pub(super) struct Group<'a> {
+    pub(super) path: Vec<&'a str>,
+    /// The key that says how many there are.
+    pub(super) count_key: &'static str,
+    pub(super) placement: &'a Placement,
+    /// Members that stand in for each other, by name: one list, or one for each colour.
+    pub(super) members: Vec<Vec<(String, Role)>>,
+    quorum: bool,
+    /// Whether the platform promises that it goes on when one is lost, so that one alone is too few.
+    promised: bool,
+}
+
+fn groups<'a>(file: &'a raw::File, context: &mut Context<'_>) -> Vec<Group<'a>> {
+    let balancer = &file.load_balancer;
+    let mut groups = vec![Group {
+        path: vec!["load_balancer"],
+        count_key: "instances",
+        placement: &balancer.placement,
+        members: vec![members("lb", balancer.instances, &Role::LoadBalancer)],
+        quorum: false,
+        promised: true,
+    }];
+    for name in context.keys(&["component"]) {
+        let Some((name, component)) = file.component.get_key_value(name) else {
+            continue;
+        };
+        let colours: &[Option<Colour>] = match balancer.topology {
+            Topology::BlueGreen => &[Some(Colour::Blue), Some(Colour::Green)],
+            Topology::MultiInstance => &[None],
+        };
+        let of_colour = |colour: &Option<Colour>| {
+            let prefix = colour.map_or_else(|| name.to_owned(), |colour| format!("{name}-{colour}"));
+            members(
+                &prefix,
+                component.replicas,
+                &Role::Component {
+                    component: name.to_owned(),
+                    colour: *colour,
+                },
+            )
+        };
+        groups.push(Group {
+            path: vec!["component", name],
+            count_key: "replicas",
+            placement: &component.placement,
+            members: colours.iter().map(of_colour).collect(),
+            quorum: false,
+            promised: true,
+        });
+    }
+    for name in context.keys(&["group"]) {
+        let Some((name, group)) = file.group.get_key_value(name) else {
+            continue;
+        };
+        label(name, &["group", name], context);
+        groups.push(Group {
+            path: vec!["group", name],
+            count_key: "instances",
+            placement: &group.placement,
+            members: vec![members(
+                name,
+                group.instances.unwrap_or(0),
+                &Role::Plain { group: name.to_owned() },
+            )],
+            quorum: group.quorum,
+            promised: false,
+        });
+    }
+    groups
+}
+
+fn members(prefix: &str, count: u32, role: &Role) -> Vec<(String, Role)> {
+    (1..=count)
+        .map(|number| (format!("{prefix}-{number}"), role.clone()))
+        .collect()
+}
+
+impl<'a> Group<'a> {
+    /// Whether there are enough members, and not too many, for what the group must survive.
+    fn check_size(&self, hosts: &Hosts<'_>, context: &mut Context<'_>) {
+        let path = self.key(self.count_key);
+        let size = self.members.first().map_or(0, Vec::len);
+        if context.is_suspect(&path) {
+            return;
+        }
+        let title = heading(&self.path);
+        if self.quorum && (size < 3 || size % 2 == 0) {
+            let why = match size {
+                0 | 1 => "one member is no quorum: its loss is the loss of all".to_owned(),
+                2 => "two members lose the quorum when either is lost".to_owned(),
+                _ => format!("{size} members survive no more losses than {}", size - 1),
+            };
+            let fewer = if size > 3 {
+                format!("{} or ", size - 1)
+            } else {
+                String::new()
+            };
+            let more = if size % 2 == 0 { size + 1 } else { 3 };
+            let help = format!(
+                "set `{} = {fewer}{more}`: a group that elects a leader needs an odd number of at least 3",
+                self.count_key
+            );
+            context.report(&path, format!("{title} has a quorum of {size}: {why}"), help);
+        }
+        if hosts.apart && self.promised && size < 2 {
+            let message =
+                format!("{title} has one member: the loss of its host is the loss of all, but `survives` is \"host\"");
+            context.report(&path, message, format!("set `{} = 2` or more", self.count_key));
+        }
+        if let Some((name, _)) = self
+            .members
+            .iter()
+            .flatten()
+            .find(|(name, _)| name.len() > INSTANCE_NAME_MAX)
+        {
+            let message = format!(
+                "the instance name `{name}` has {} characters, but the most is {INSTANCE_NAME_MAX}",
+                name.len()
+            );
+            let help = format!(
+                "shorten the name in {title} by {}",
+                count(name.len() - INSTANCE_NAME_MAX, "character")
+            );
+            context.report_key(&self.path, message, help);
+        }
+    }
+
+    fn instances(
+        &self,
+        hosts: &Hosts<'_>,
+        network: Option<&Network>,
+        pins: &mut Pins,
+        context: &mut Context<'_>,
+    ) -> Vec<Instance> {
+        let placed_on = self.hosts(hosts, context);
+        self.check_domains(hosts, &placed_on, context);
+        let mut addresses = self.addresses(network, pins, context).into_iter();
+        let mut instances = Vec::new();
+        for members in &self.members {
+            for (index, (name, role)) in members.iter().enumerate() {
+                instances.push(Instance {
+                    name: name.clone(),
+                    role: role.clone(),
+                    host: placed_on
+                        .get(index % placed_on.len().max(1))
+                        .map(|host| (*host).to_owned()),
+                    address: addresses.next().flatten(),
+                    memory: self.placement.memory.clone(),
+                    cpus: self.placement.cpus,
+                });
+            }
+        }
+        instances
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.members.first().map_or(0, Vec::len)
+    }
+
+    pub(super) fn key<'b>(&'b self, key: &'b str) -> Vec<&'b str> {
+        self.path.iter().copied().chain([key]).collect()
+    }
+
+    pub(super) fn item<'b>(&'b self, key: &'b str, index: &'b str) -> Vec<&'b str> {
+        self.path.iter().copied().chain([key, index]).collect()
+    }
+}

@@ -1,0 +1,97 @@
+//! Names and numbers that something outside of the file has rules for.
+
+use super::Context;
+
+/// The longest name that Incus takes, and the longest label of a DNS name.
+pub(super) const INSTANCE_NAME_MAX: usize = 63;
+
+/// The names of components and groups begin the names of instances, which are host names.
+pub(super) fn label(name: &str, path: &[&str], context: &mut Context<'_>) {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let sound = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(inner) && !name.ends_with('-');
+    if !sound {
+        let message = format!("`{name}` cannot begin the name of an instance, which is a host name");
+        let help = match suggest(name) {
+            Some(suggestion) => {
+                format!("call it e.g. `{suggestion}`: lower-case letters, digits and inner hyphens, a letter first")
+            }
+            None => "use lower-case letters, digits and inner hyphens, a letter first".to_owned(),
+        };
+        context.report_key(path, message, help);
+    } else if name == "lb" {
+        context.report_key(
+            path,
+            "`lb` is the name of the load balancers' instances",
+            "choose another name",
+        );
+    }
+}
+
+/// The name of a cluster member is whatever DNS name its server has.
+pub(super) fn host(name: &str, path: &[&str], context: &mut Context<'_>) {
+    let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let is_label =
+        |label: &str| !label.is_empty() && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-');
+    if !name.split('.').all(is_label) {
+        let message = format!("`{name}` is not a host name");
+        context.report_key(
+            path,
+            message,
+            "use the name that the member has in the Incus cluster: `incus cluster list`",
+        );
+    }
+}
+
+pub(super) fn environment_variable(name: &str, value: &str, path: &[&str], context: &mut Context<'_>) {
+    let first = |c: char| c.is_ascii_uppercase() || c == '_';
+    if !name.starts_with(first) || !name.chars().all(|c| first(c) || c.is_ascii_digit()) {
+        let suggestion: String = name
+            .to_uppercase()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .collect();
+        let suggestion = if suggestion.starts_with(first) {
+            suggestion
+        } else {
+            format!("_{suggestion}")
+        };
+        let message = format!("`{name}` is not the name of an environment variable");
+        context.report_key(
+            path,
+            message,
+            format!("call it `{suggestion}`: capital letters, digits and `_`, no digit first"),
+        );
+    }
+    if value.chars().any(char::is_control) {
+        let message = format!("the value of `{name}` holds a control character, e.g. a line break");
+        context.report(
+            path,
+            message,
+            "a variable is one line: encode the value, or put it into a secret",
+        );
+    }
+}
+
+/// A port that nothing else on the instance has.
+pub(super) fn port(port: u16, load_balancer: bool, path: &[&str], context: &mut Context<'_>) {
+    let holder = match port {
+        22 => "the SSH server",
+        9_100 => "the node exporter",
+        8_404 if load_balancer => "HAProxy's own statistics",
+        _ => return,
+    };
+    let message = format!("port {port} belongs to {holder} of the same instance");
+    context.report(path, message, "choose another port, e.g. 8080");
+}
+
+fn suggest(name: &str) -> Option<String> {
+    let lower = name.to_lowercase();
+    let mapped: String = lower
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let trimmed = mapped
+        .trim_start_matches(|c: char| !c.is_ascii_lowercase())
+        .trim_end_matches('-');
+    (!trimmed.is_empty()).then(|| trimmed.to_owned())
+}
