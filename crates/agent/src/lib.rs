@@ -18,15 +18,15 @@ mod resource;
 mod run;
 mod serve;
 mod system;
-mod unit_record;
-mod unpack;
 #[cfg(test)]
 mod tests;
+mod unit_record;
+mod unpack;
 
 pub use linux::Linux;
 pub use run::run;
 pub use serve::main;
 pub use system::{
-    Access, Apt, Beat, Ending, Exec, Finished, HttpAnswer, Kind, Meta, Result, System, SystemError, UnitStatus, UnitVerb,
-    UserEntry,
+    Access, Apt, Beat, Ending, Exec, Finished, HttpAnswer, Kind, Meta, Result, System, SystemError, UnitStatus,
+    UnitVerb, UserEntry,
 };

@@ -16,16 +16,32 @@ pub(crate) fn put_file(
     access: &Access,
     validate: &[String],
 ) -> std::result::Result<(), Failure> {
+    let staged = stage_file(system, path, content, access, validate)?;
+    swap_in(system, &staged, path)?;
+    Ok(())
+}
+
+/// The first half of [`put_file`]: everything but the rename. Gives the staged file's path.
+pub(crate) fn stage_file(
+    system: &dyn System,
+    path: &str,
+    content: &[u8],
+    access: &Access,
+    validate: &[String],
+) -> std::result::Result<String, Failure> {
     make_parents(system, path)?;
     let staged = beside(path, "new");
     system.remove(&staged)?;
-    system.write_new(&staged, &mut &*content, access, true)?;
+    if let Err(error) = system.write_new(&staged, &mut &*content, access, true) {
+        // A disk that is full is not helped by half a file; why it failed matters more than whether this works.
+        let _ = system.remove(&staged);
+        return Err(error.into());
+    }
     if let Err(refusal) = run_validator(system, &staged, validate) {
         system.remove(&staged)?;
         return Err(refusal);
     }
-    swap_in(system, &staged, path)?;
-    Ok(())
+    Ok(staged)
 }
 
 /// Renames what was staged beside a path into place, for good.

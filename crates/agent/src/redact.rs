@@ -40,8 +40,11 @@ impl Redactor {
     }
 
     fn text(&self, text: String) -> String {
-        self.hidden.iter().fold(text, |text, (secret, mark)| {
-            if text.contains(secret) { text.replace(secret, mark) } else { text }
-        })
+        self.hidden.iter().fold(
+            text,
+            |text, (secret, mark)| {
+                if text.contains(secret) { text.replace(secret, mark) } else { text }
+            },
+        )
     }
 }

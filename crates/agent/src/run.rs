@@ -2,7 +2,7 @@ use bascule_plan::Step;
 use bascule_plan::agent::{Evidence, Mode, Outcome, Report, Request};
 
 use crate::System;
-use crate::pending::Pending;
+use crate::pending::{Pending, Touches};
 use crate::redact::Redactor;
 use crate::resource::{Applied, Context, Failure, Verdict, converge};
 
@@ -34,8 +34,8 @@ fn check(request: &Request, system: &dyn System, tell: &mut dyn FnMut(Report)) {
         let verdict = resource.check(&cx, &pending);
         match verdict {
             Ok(Verdict::Right(_)) => {}
-            Ok(Verdict::DiffersInAccess(_)) => pending.add(None),
-            Ok(Verdict::Differs(_)) | Err(_) => pending.add(resource.path().as_deref()),
+            Ok(Verdict::DiffersInAccess(_)) => pending.add(Touches::Nothing),
+            Ok(Verdict::Differs(_)) | Err(_) => pending.add(resource.touches()),
         }
         let result = match verdict {
             Ok(Verdict::Right(reason)) => Ok((Outcome::Unchanged, reason)),

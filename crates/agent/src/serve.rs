@@ -20,11 +20,21 @@ pub fn main() -> ExitCode {
     };
     let mut out = io::stdout().lock();
     run(&request, &Linux::default(), &mut |report| {
-        if write_report(&mut out, &report).is_err() {
-            std::process::exit(1);
+        let heard = write_report(&mut out, &report).is_ok();
+        // What was begun is finished first, with the lock held: a progress report is no place to leave at.
+        if !heard && !matches!(report, Report::Progress { .. }) {
+            leave();
         }
     });
     ExitCode::SUCCESS
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "between two steps nothing is held but the lock, which the kernel takes back"
+)]
+fn leave() -> ! {
+    std::process::exit(1)
 }
 
 fn read_request() -> Result<Request, String> {
@@ -32,7 +42,12 @@ fn read_request() -> Result<Request, String> {
     io::stdin().lock().read_to_end(&mut input).map_err(|error| format!("cannot read standard input: {error}"))?;
     // The parser's own message may quote the input, and the input holds secrets: only the place is told.
     serde_json::from_slice(&input).map_err(|error| {
-        format!("standard input is not a request: {:?} error at line {}, column {}", error.classify(), error.line(), error.column())
+        format!(
+            "standard input is not a request: {:?} error at line {}, column {}",
+            error.classify(),
+            error.line(),
+            error.column()
+        )
     })
 }
 

@@ -48,6 +48,8 @@ pub trait System {
 
     /// The names of the packages that are fully installed.
     fn installed_packages(&self) -> Result<BTreeSet<String>>;
+    /// Whether another apt or dpkg is at work.
+    fn dpkg_locked(&self) -> Result<bool>;
     /// Whether dpkg was interrupted and must be told to finish first.
     fn dpkg_interrupted(&self) -> Result<bool>;
     /// Whether the archive's package lists were ever fetched.
@@ -105,7 +107,9 @@ pub struct Meta {
 pub enum Kind {
     File,
     Directory,
-    Symlink { target: String },
+    Symlink {
+        target: String,
+    },
     /// A device, a socket, a pipe.
     Other,
 }

@@ -22,8 +22,12 @@ pub(crate) fn unpack(system: &dyn System, stream: impl Read, root: &str) -> Resu
         }
         let name = entry.path().map_err(|error| error.to_string())?.into_owned();
         let refuse = |why: &str| format!("{}: {why}", name.display());
-        let Some(parts) = plain_parts(&name) else { return Err(refuse("leads outside")) };
-        let Some((last, dirs)) = parts.split_last() else { continue };
+        let Some(parts) = plain_parts(&name) else {
+            return Err(refuse("leads outside"));
+        };
+        let Some((last, dirs)) = parts.split_last() else {
+            continue;
+        };
         let mut dir = root.to_owned();
         for part in dirs {
             dir = format!("{dir}/{part}");
@@ -42,10 +46,14 @@ pub(crate) fn unpack(system: &dyn System, stream: impl Read, root: &str) -> Resu
                 if !stays_inside(&target, dirs.len()) {
                     return Err(refuse("is a symlink that leads outside"));
                 }
-                let Some(target) = target.to_str() else { return Err(refuse("is a symlink to a name that is not UTF-8")) };
+                let Some(target) = target.to_str() else {
+                    return Err(refuse("is a symlink to a name that is not UTF-8"));
+                };
                 system.symlink(target, &path).map_err(|error| refuse(&chain(&error)))?;
             }
-            other => return Err(refuse(&format!("is neither a file, a directory nor a symlink ({other:?})"))),
+            other => {
+                return Err(refuse(&format!("is neither a file, a directory nor a symlink ({other:?})")));
+            }
         }
     }
     Ok(())

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use bascule_engine::{AgentProgram, Blobs, Clock, Debootstrap, Engine, Parallel, Run};
+use bascule_engine::{AgentProgram, Clock, Debootstrap, Engine, Parallel, Run};
 use bascule_incus::{Client, Incus};
-use bascule_plan::Blob;
 use bascule_plan::event::Event;
 use bascule_release::{Commit, Folder};
 use bascule_spec::{Files as _, Platform};
@@ -145,7 +144,7 @@ fn engine(platform: &Platform) -> Result<Engine, Failed> {
         incus,
         agent: AgentProgram::new(program.into()),
         secrets: Arc::new(secrets),
-        blobs: Arc::new(ArtifactBlobs { folder: platform.release.artifacts.clone() }),
+        blobs: Arc::new(Folder(platform.release.artifacts.clone())),
         base: Arc::new(Debootstrap { cache: cache_folder() }),
         clock: Arc::new(RealClock { began: Instant::now() }),
         parallel: Parallel::default(),
@@ -184,19 +183,6 @@ impl Clock for RealClock {
     fn unix_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    }
-}
-
-/// Blobs from the folder of artifacts; a blob's name says which component and commit it is.
-#[derive(Debug)]
-struct ArtifactBlobs {
-    folder: PathBuf,
-}
-
-impl Blobs for ArtifactBlobs {
-    fn bytes(&self, blob: &Blob) -> Result<bytes::Bytes, String> {
-        let folder = Folder(self.folder.clone());
-        folder.find(blob).map(Into::into).map_err(|error| error.to_string())
     }
 }
 

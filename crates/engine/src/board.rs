@@ -175,6 +175,7 @@ mod tests {
                 bridge: "b".into(),
                 gateway: Ipv4Addr::LOCALHOST,
                 prefix_len: 24,
+                dynamic: (Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST),
                 mtu: None,
                 pool: "default".into(),
             },

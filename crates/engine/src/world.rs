@@ -101,8 +101,10 @@ fn project_config() -> Config {
 
 fn network_config(world: &World) -> Config {
     let subnet = format!("{}/{}", world.gateway, world.prefix_len);
+    let dynamic = format!("{}-{}", world.dynamic.0, world.dynamic.1);
     let mut config: Config = [
         ("ipv4.address", subnet.as_str()),
+        ("ipv4.dhcp.ranges", dynamic.as_str()),
         ("ipv4.nat", "true"),
         ("ipv6.address", "none"),
         ("dns.domain", "incus"),

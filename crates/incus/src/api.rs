@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::types::{
-    Changes, Config, Exec, Exited, Image, Instance, InstanceFile, InstancePatch, Network, NewImage, NewInstance, Profile,
-    Progress, Project, Publish, Server, StopMode, StoragePool, Terminal, Volume,
-};
 use crate::Result;
+use crate::types::{
+    Changes, Config, Exec, Exited, Image, Instance, InstanceFile, InstancePatch, Network, NewImage, NewInstance,
+    Profile, Progress, Project, Publish, Server, StopMode, StoragePool, Terminal, Volume,
+};
 
 /// What an orchestrator needs of Incus.
 ///
@@ -36,6 +36,9 @@ pub trait Incus: Send + Sync + Debug {
 
     // Networks.
 
+    /// The largest packet, in bytes, that all of the host's own network cards that are up can send; `None` without any.
+    /// A bridge with a larger one loses packets silently.
+    async fn uplink_mtu(&self) -> Result<Option<u32>>;
     async fn network(&self, project: &str, name: &str) -> Result<Option<Network>>;
     /// Creates a bridge. The name is also the interface's on the host: at most 15 characters, unique there.
     async fn create_network(&self, project: &str, name: &str, config: Config) -> Result<()>;
@@ -85,7 +88,8 @@ pub trait Incus: Send + Sync + Debug {
     /// When the start fails the container stays, stopped. [`crate::Error::NotFound`] if there is no such image.
     async fn create_instance(&self, project: &str, new: NewInstance) -> Result<()>;
     async fn patch_instance(&self, project: &str, name: &str, patch: InstancePatch) -> Result<()>;
-    /// Starts a stopped instance; refused if it runs, or if its name is in use on its network by another project's.
+    /// Starts a stopped instance; refused if it runs, or while another instance on its network, in any project and even
+    /// stopped, has its name or its static address.
     async fn start(&self, project: &str, name: &str) -> Result<()>;
     /// Stops a running instance; refused if it is stopped.
     async fn stop(&self, project: &str, name: &str, mode: StopMode) -> Result<()>;
@@ -96,6 +100,9 @@ pub trait Incus: Send + Sync + Debug {
     async fn unfreeze(&self, project: &str, name: &str) -> Result<()>;
     /// Replaces the root file system of a stopped instance by an image (alias or fingerprint). Name, configuration,
     /// devices and addresses stay.
+    ///
+    /// Files pushed or pulled less than some seconds before, while it was stopped, may still be seen until it is started:
+    /// Incus keeps the old root mounted for a moment.
     async fn rebuild(&self, project: &str, name: &str, image: &str) -> Result<()>;
     /// Deletes a stopped instance and its root file system.
     async fn delete_instance(&self, project: &str, name: &str) -> Result<()>;
@@ -121,4 +128,3 @@ pub trait Incus: Send + Sync + Debug {
     /// Deletes a file, a symlink or an empty directory.
     async fn delete_file(&self, project: &str, instance: &str, path: &str) -> Result<()>;
 }
-

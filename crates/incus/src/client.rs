@@ -15,8 +15,8 @@ use crate::events::Events;
 use crate::operations::Operation;
 use crate::transport::{Answer, REQUEST_TIMEOUT, Transport};
 use crate::types::{
-    Changes, Config, Exec, Exited, Image, Instance, InstanceFile, InstancePatch, Network, NewImage, NewInstance, Profile,
-    Progress, Project, Publish, Server, StopMode, StoragePool, Terminal, Volume,
+    Changes, Config, Exec, Exited, Image, Instance, InstanceFile, InstancePatch, Network, NewImage, NewInstance,
+    Profile, Progress, Project, Publish, Server, StopMode, StoragePool, Terminal, Volume,
 };
 use crate::{Error, Result, exec, files, images, instances, networks, projects, terminal, volumes};
 
@@ -53,10 +53,17 @@ impl Client {
     }
 
     /// Reads one object or list; `None` if it does not exist.
-    pub(crate) async fn get<T: DeserializeOwned>(&self, doing: &str, path: &[&str], query: &[(&str, &str)]) -> Result<Option<T>> {
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        doing: &str,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Option<T>> {
         let request = self.transport.request(Method::GET, path, query).timeout(REQUEST_TIMEOUT);
         match self.transport.answer(doing, request).await {
-            Ok(Answer::Sync(value)) => serde_json::from_value(value).map(Some).map_err(|source| Error::malformed(doing, source)),
+            Ok(Answer::Sync(value)) => {
+                serde_json::from_value(value).map(Some).map_err(|source| Error::malformed(doing, source))
+            }
             Ok(Answer::Async(_)) => Err(Error::malformed(doing, "an operation where an object was asked for")),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -64,7 +71,14 @@ impl Client {
     }
 
     /// Makes a change and waits until it is made; gives the metadata of its operation.
-    pub(crate) async fn change(&self, doing: &str, method: Method, path: &[&str], query: &[(&str, &str)], body: &Value) -> Result<Value> {
+    pub(crate) async fn change(
+        &self,
+        doing: &str,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<Value> {
         let request = self.transport.request(method, path, query).json(body).timeout(REQUEST_TIMEOUT);
         match self.transport.answer(doing, request).await? {
             Answer::Sync(value) => Ok(value),
@@ -88,7 +102,8 @@ impl Client {
             let request = self.transport.request(Method::GET, path, query).timeout(REQUEST_TIMEOUT);
             let response = self.transport.send(doing, request).await?;
             let etag = response.headers().get(ETAG).cloned();
-            let mut object: Value = response.json().await.map_err(|source| Error::interrupted(doing, source.without_url()))?;
+            let mut object: Value =
+                response.json().await.map_err(|source| Error::interrupted(doing, source.without_url()))?;
             let mut object = object["metadata"].take();
             edit(&mut object);
 
@@ -98,7 +113,9 @@ impl Client {
             }
             match self.transport.answer(doing, request).await {
                 Ok(Answer::Sync(_)) => return Ok(()),
-                Ok(Answer::Async(operation)) => return self.finished(doing, operation, self.operation_timeout).await.map(drop),
+                Ok(Answer::Async(operation)) => {
+                    return self.finished(doing, operation, self.operation_timeout).await.map(drop);
+                }
                 Err(Error::Refused { status, .. }) if status == StatusCode::PRECONDITION_FAILED.as_u16() => {}
                 Err(error) => return Err(error),
             }
@@ -146,6 +163,10 @@ impl Incus for Client {
 
     async fn delete_project(&self, name: &str) -> Result<()> {
         projects::delete(self, name).await
+    }
+
+    async fn uplink_mtu(&self) -> Result<Option<u32>> {
+        networks::uplink_mtu(self).await
     }
 
     async fn network(&self, project: &str, name: &str) -> Result<Option<Network>> {

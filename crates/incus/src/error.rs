@@ -93,7 +93,7 @@ impl Error {
         let says = |text: &str| message.contains(text);
         if says("already exists") || says("UNIQUE constraint failed") {
             Self::AlreadyExists { doing, message }
-        } else if status == 404 || says("Image not provided") {
+        } else if status == 404 || says("Image not provided") || says("Instance not found") {
             Self::NotFound { doing, message }
         } else {
             Self::Refused { doing, status, message }

@@ -55,7 +55,8 @@ impl Events {
         if listener.as_ref().is_some_and(Listener::is_alive) {
             return Ok(());
         }
-        let socket = self.transport.websocket(doing, &["events"], &[("type", "operation"), ("all-projects", "true")]).await?;
+        let socket =
+            self.transport.websocket(doing, &["events"], &[("type", "operation"), ("all-projects", "true")]).await?;
         *listener = Some(Listener::spawn(socket, self.waiting.clone()));
         Ok(())
     }

@@ -18,7 +18,13 @@ use crate::{Error, Result};
 
 const STDIN_CHUNK_BYTES: usize = 64 * 1024;
 
-pub(crate) async fn run(client: &Client, project: &str, instance: &str, exec: Exec, stdout: mpsc::Sender<Bytes>) -> Result<Exited> {
+pub(crate) async fn run(
+    client: &Client,
+    project: &str,
+    instance: &str,
+    exec: Exec,
+    stdout: mpsc::Sender<Bytes>,
+) -> Result<Exited> {
     let doing = format!("run {} on {instance}", exec.argv.first().map_or("nothing", String::as_str));
     let started = Instant::now();
     let body = json!({
@@ -32,9 +38,12 @@ pub(crate) async fn run(client: &Client, project: &str, instance: &str, exec: Ex
     // Control goes first: Incus starts the command when the other three are there, and watches control to know
     // whether anybody still cares.
     let control = begun.socket(client, &doing, "control").await?;
-    let (input, output, errors) =
-        future::try_join3(begun.socket(client, &doing, "0"), begun.socket(client, &doing, "1"), begun.socket(client, &doing, "2"))
-            .await?;
+    let (input, output, errors) = future::try_join3(
+        begun.socket(client, &doing, "0"),
+        begun.socket(client, &doing, "1"),
+        begun.socket(client, &doing, "2"),
+    )
+    .await?;
 
     let mut stderr_tail = Tail::default();
     let code = {
@@ -69,7 +78,8 @@ pub(crate) struct Begun {
 
 pub(crate) async fn begin(client: &Client, doing: &str, project: &str, instance: &str, body: &Value) -> Result<Begun> {
     let path = ["instances", instance, "exec"];
-    let request = client.transport.request(Method::POST, &path, &[("project", project)]).json(body).timeout(REQUEST_TIMEOUT);
+    let request =
+        client.transport.request(Method::POST, &path, &[("project", project)]).json(body).timeout(REQUEST_TIMEOUT);
     match client.transport.answer(doing, request).await? {
         Answer::Async(operation) => Ok(Begun { watch: client.events.watch(&operation.id), operation }),
         Answer::Sync(_) => Err(Error::malformed(doing, "no operation")),

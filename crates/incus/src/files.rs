@@ -56,13 +56,21 @@ pub(crate) async fn pull(client: &Client, project: &str, instance: &str, path: &
         Some("symlink") => FileKind::Symlink(String::from_utf8_lossy(&content).trim_end().to_owned()),
         other => return Err(Error::malformed(&doing, format!("a file of type {other:?}"))),
     };
-    Ok(Some(InstanceFile { kind, uid: number("X-Incus-uid", 10)?, gid: number("X-Incus-gid", 10)?, mode: number("X-Incus-mode", 8)? }))
+    Ok(Some(InstanceFile {
+        kind,
+        uid: number("X-Incus-uid", 10)?,
+        gid: number("X-Incus-gid", 10)?,
+        mode: number("X-Incus-mode", 8)?,
+    }))
 }
 
 pub(crate) async fn delete(client: &Client, project: &str, instance: &str, path: &str) -> Result<()> {
     let doing = format!("delete {path} on {instance}");
     let query = [("project", project), ("path", path)];
-    client.change(&doing, Method::DELETE, &["instances", instance, "files"], &query, &serde_json::Value::Null).await.map(drop)
+    client
+        .change(&doing, Method::DELETE, &["instances", instance, "files"], &query, &serde_json::Value::Null)
+        .await
+        .map(drop)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

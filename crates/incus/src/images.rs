@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::stream;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Body, Method, Url};
+use reqwest::{Body, Method};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -28,7 +28,9 @@ pub(crate) async fn get(client: &Client, project: &str, reference: &str) -> Resu
         let image: Option<Shown> = client.get(&doing, &["images", reference], &query).await?;
         return Ok(image.map(Image::from));
     }
-    let Some(alias) = client.get::<Alias>(&doing, &["images", "aliases", reference], &query).await? else { return Ok(None) };
+    let Some(alias) = client.get::<Alias>(&doing, &["images", "aliases", reference], &query).await? else {
+        return Ok(None);
+    };
     let image: Option<Shown> = client.get(&doing, &["images", &alias.target], &query).await?;
     Ok(image.map(Image::from))
 }
@@ -40,7 +42,12 @@ pub(crate) async fn list(client: &Client, project: &str) -> Result<Vec<Image>> {
     Ok(images.into_iter().map(Image::from).collect())
 }
 
-pub(crate) async fn import(client: &Client, project: &str, new: NewImage, progress: Option<Progress>) -> Result<String> {
+pub(crate) async fn import(
+    client: &Client,
+    project: &str,
+    new: NewImage,
+    progress: Option<Progress>,
+) -> Result<String> {
     let doing = format!("import image {}", new.alias);
     let files = [new.metadata.clone(), new.rootfs.clone()];
     let fingerprint = tokio::task::spawn_blocking(move || fingerprint(&files))
@@ -49,21 +56,32 @@ pub(crate) async fn import(client: &Client, project: &str, new: NewImage, progre
     if get(client, project, &fingerprint).await?.is_none() {
         upload(client, &doing, project, &new, &fingerprint, progress).await?;
     }
+    // Not by the header X-Incus-properties: with metadata that has no properties of its own it makes Incus 6.0.4 panic
+    // and takes the whole daemon down. The alias comes last, so that an image under it is complete.
+    let properties = |image: &mut Value| image["properties"] = json!(new.properties);
+    client.update(&doing, &["images", &fingerprint], &[("project", project)], properties).await?;
     point_alias(client, project, &new.alias, &fingerprint).await?;
     Ok(fingerprint)
 }
 
-async fn upload(client: &Client, doing: &str, project: &str, new: &NewImage, fingerprint: &str, progress: Option<Progress>) -> Result<()> {
+async fn upload(
+    client: &Client,
+    doing: &str,
+    project: &str,
+    new: &NewImage,
+    fingerprint: &str,
+    progress: Option<Progress>,
+) -> Result<()> {
     let metadata_bytes = size(&new.metadata).await?;
     let rootfs_bytes = size(&new.rootfs).await?;
     let counter = Counter { sent: Arc::default(), total_bytes: metadata_bytes + rootfs_bytes, progress };
-    let metadata = Part::stream_with_length(body(&new.metadata, counter.clone()).await?, metadata_bytes).file_name("metadata.tar");
+    let metadata =
+        Part::stream_with_length(body(&new.metadata, counter.clone()).await?, metadata_bytes).file_name("metadata.tar");
     let rootfs = Part::stream_with_length(body(&new.rootfs, counter).await?, rootfs_bytes).file_name("rootfs.tar");
     let request = client
         .transport
         .request(Method::POST, &["images"], &[("project", project)])
         .header("X-Incus-fingerprint", fingerprint)
-        .header("X-Incus-properties", urlencoded(&new.properties))
         .timeout(client.operation_timeout)
         // The order counts: Incus reads the metadata first.
         .multipart(Form::new().part("metadata", metadata).part("rootfs", rootfs));
@@ -102,7 +120,10 @@ pub(crate) async fn publish(client: &Client, project: &str, publish: Publish) ->
 
 pub(crate) async fn delete(client: &Client, project: &str, fingerprint: &str) -> Result<()> {
     let doing = format!("delete image {fingerprint}");
-    client.change(&doing, Method::DELETE, &["images", fingerprint], &[("project", project)], &Value::Null).await.map(drop)
+    client
+        .change(&doing, Method::DELETE, &["images", fingerprint], &[("project", project)], &Value::Null)
+        .await
+        .map(drop)
 }
 
 /// How a request names the image to make an instance of.
@@ -160,14 +181,6 @@ async fn body(path: &Path, counter: Counter) -> Result<Body> {
         }
         Ok(Some((Bytes::from(chunk), (file, counter))))
     })))
-}
-
-fn urlencoded(properties: &BTreeMap<String, String>) -> String {
-    let mut url = Url::parse("http://incus").ok();
-    if let Some(url) = &mut url {
-        url.query_pairs_mut().extend_pairs(properties);
-    }
-    url.as_ref().and_then(Url::query).unwrap_or_default().to_owned()
 }
 
 #[derive(Deserialize)]

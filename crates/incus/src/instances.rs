@@ -56,11 +56,19 @@ pub(crate) async fn patch(client: &Client, project: &str, name: &str, patch: Ins
 }
 
 /// `mode` matters to `stop` and `restart` only.
-pub(crate) async fn change_state(client: &Client, project: &str, name: &str, action: &str, mode: StopMode) -> Result<()> {
+pub(crate) async fn change_state(
+    client: &Client,
+    project: &str,
+    name: &str,
+    action: &str,
+    mode: StopMode,
+) -> Result<()> {
     let doing = format!("{action} instance {name}");
     let body = match mode {
         // Incus counts in seconds, and 0 would be for ever.
-        StopMode::Graceful { timeout } => json!({ "action": action, "timeout": timeout.as_secs().max(1), "force": false }),
+        StopMode::Graceful { timeout } => {
+            json!({ "action": action, "timeout": timeout.as_secs().max(1), "force": false })
+        }
         StopMode::Force => json!({ "action": action, "timeout": -1, "force": true }),
     };
     client.change(&doing, Method::PUT, &["instances", name, "state"], &[("project", project)], &body).await.map(drop)
@@ -122,7 +130,10 @@ impl From<Full> for Instance {
                 "Error" => Status::Error,
                 _ => Status::Other,
             },
-            addresses: addresses.filter(|it| it.scope == "global").filter_map(|it| it.address.parse::<IpAddr>().ok()).collect(),
+            addresses: addresses
+                .filter(|it| it.scope == "global")
+                .filter_map(|it| it.address.parse::<IpAddr>().ok())
+                .collect(),
             image_fingerprint: full.config.get("volatile.base_image").cloned(),
             name: full.name,
             config: full.config,

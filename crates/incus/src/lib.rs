@@ -28,7 +28,7 @@ pub use api::Incus;
 pub use client::{Client, DEFAULT_SOCKET};
 pub use error::{Error, Result, Unreachable};
 pub use types::{
-    Changes, Config, Device, Devices, Exec, Exited, FileKind, Image, Instance, InstanceFile, InstancePatch, Network, NewImage,
-    NewInstance, Profile, Progress, Project, Publish, STDERR_TAIL_BYTES, Server, Status, Stdin, StopMode, StoragePool, Terminal,
-    TerminalInput, TerminalSize, Transferred, Volume,
+    Changes, Config, Device, Devices, Exec, Exited, FileKind, Image, Instance, InstanceFile, InstancePatch, Network,
+    NewImage, NewInstance, Profile, Progress, Project, Publish, STDERR_TAIL_BYTES, Server, Status, Stdin, StopMode,
+    StoragePool, Terminal, TerminalInput, TerminalSize, Transferred, Volume,
 };

@@ -38,7 +38,9 @@ impl Operation {
     fn outcome(self, doing: &str) -> Result<Self> {
         match self.status_code {
             200 => Ok(self),
-            status if self.err.is_empty() => Err(Error::answered(doing, status, &format!("operation {}", self.status.to_lowercase()))),
+            status if self.err.is_empty() => {
+                Err(Error::answered(doing, status, &format!("operation {}", self.status.to_lowercase())))
+            }
             status => Err(Error::answered(doing, status, &self.err)),
         }
     }

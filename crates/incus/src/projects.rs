@@ -20,9 +20,11 @@ pub(crate) async fn server(client: &Client) -> Result<Server> {
         server_version: String,
     }
     let doing = "ask for the server's version";
-    let answer: Answer = client.get(doing, &[], &[]).await?.ok_or_else(|| Error::malformed(doing, "there is no /1.0"))?;
+    let answer: Answer =
+        client.get(doing, &[], &[]).await?.ok_or_else(|| Error::malformed(doing, "there is no /1.0"))?;
     // A server shows its environment only to those it trusts.
-    let environment = answer.environment.ok_or_else(|| Error::answered(doing, 403, "the server does not trust this client"))?;
+    let environment =
+        answer.environment.ok_or_else(|| Error::answered(doing, 403, "the server does not trust this client"))?;
     Ok(Server { version: environment.server_version, api_extensions: answer.api_extensions.into_iter().collect() })
 }
 
@@ -41,7 +43,10 @@ pub(crate) async fn patch(client: &Client, name: &str, changes: Changes) -> Resu
 }
 
 pub(crate) async fn delete(client: &Client, name: &str) -> Result<()> {
-    client.change(&format!("delete project {name}"), Method::DELETE, &["projects", name], &[], &Value::Null).await.map(drop)
+    client
+        .change(&format!("delete project {name}"), Method::DELETE, &["projects", name], &[], &Value::Null)
+        .await
+        .map(drop)
 }
 
 pub(crate) async fn profile(client: &Client, project: &str, name: &str) -> Result<Option<Profile>> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::Result;
@@ -31,8 +31,12 @@ pub(crate) async fn run(client: &Client, project: &str, instance: &str, terminal
     let (control_out, control_in) = begun.socket(client, &doing, "control").await?.split();
     let (typed, shown) = begun.socket(client, &doing, "0").await?.split();
 
-    let shown = forward(shown, terminal.output);
-    let typed = send(typed, control_out, terminal.input);
+    let (ended, all_shown) = oneshot::channel();
+    let shown = async {
+        forward(shown, terminal.output).await;
+        drop(ended);
+    };
+    let typed = send(typed, control_out, terminal.input, all_shown);
     let held = async { control_in.for_each(|_| async {}).await };
     let finished = begun.watch.finished(&doing, begun.operation, UNBOUNDED);
     tokio::pin!(shown, typed, held, finished);
@@ -56,8 +60,13 @@ async fn send(
     mut typed: SplitSink<WebSocket, Message>,
     mut control: SplitSink<WebSocket, Message>,
     mut input: mpsc::Receiver<TerminalInput>,
+    mut all_shown: oneshot::Receiver<()>,
 ) {
-    while let Some(input) = input.recv().await {
+    loop {
+        let input = tokio::select! {
+            _ = &mut all_shown => break,
+            Some(input) = input.recv() => input,
+        };
         let sent = match input {
             TerminalInput::Bytes(bytes) => typed.send(Message::Binary(bytes)).await,
             TerminalInput::Resize(size) => {
@@ -72,5 +81,6 @@ async fn send(
             return;
         }
     }
+    // The command has ended, and Incus says so only when it has seen the end of what is typed as well.
     let _ = typed.send(Message::text("")).await;
 }

@@ -80,7 +80,8 @@ impl Transport {
         let body = response.bytes().await.map_err(|source| Error::unanswered(&self.address, doing, source))?;
         let envelope: Envelope = serde_json::from_slice(&body).map_err(|source| Error::malformed(doing, source))?;
         if envelope.kind == "async" {
-            let operation = serde_json::from_value(envelope.metadata).map_err(|source| Error::malformed(doing, source))?;
+            let operation =
+                serde_json::from_value(envelope.metadata).map_err(|source| Error::malformed(doing, source))?;
             return Ok(Answer::Async(operation));
         }
         Ok(Answer::Sync(envelope.metadata))
@@ -97,7 +98,10 @@ impl Transport {
         let response = tokio::time::timeout(REQUEST_TIMEOUT, self.send(doing, request))
             .await
             .map_err(|elapsed| Error::interrupted(doing, elapsed))??;
-        let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT).is_some_and(|value| value == &derive_accept_key(key.as_bytes()));
+        let accepted = response
+            .headers()
+            .get(SEC_WEBSOCKET_ACCEPT)
+            .is_some_and(|value| value == &derive_accept_key(key.as_bytes()));
         if response.status() != StatusCode::SWITCHING_PROTOCOLS || !accepted {
             return Err(Error::malformed(doing, format!("no websocket: status {}", response.status())));
         }

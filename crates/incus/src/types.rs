@@ -158,7 +158,7 @@ pub struct Terminal {
     /// `TERM` belongs here.
     pub env: BTreeMap<String, String>,
     pub size: TerminalSize,
-    /// Closing it ends the typed input.
+    /// When it closes, nothing more is typed; the command sees no end of its input for that.
     pub input: mpsc::Receiver<TerminalInput>,
     pub output: mpsc::Sender<Bytes>,
 }

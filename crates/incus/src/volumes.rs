@@ -25,5 +25,8 @@ pub(crate) async fn create(client: &Client, project: &str, pool: &str, name: &st
 
 pub(crate) async fn delete(client: &Client, project: &str, pool: &str, name: &str) -> Result<()> {
     let path = ["storage-pools", pool, "volumes", "custom", name];
-    client.change(&format!("delete volume {name}"), Method::DELETE, &path, &[("project", project)], &Value::Null).await.map(drop)
+    client
+        .change(&format!("delete volume {name}"), Method::DELETE, &path, &[("project", project)], &Value::Null)
+        .await
+        .map(drop)
 }

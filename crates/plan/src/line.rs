@@ -24,6 +24,8 @@ pub struct World {
     pub bridge: String,
     pub gateway: Ipv4Addr,
     pub prefix_len: u8,
+    /// First and last address that DHCP gives to what has none of its own.
+    pub dynamic: (Ipv4Addr, Ipv4Addr),
     /// Largest packet of the bridge in bytes: the uplink's, or packets are lost silently. Incus's default without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,

@@ -11,6 +11,7 @@ pub(crate) fn plan(lines: impl IntoIterator<Item = Line>, leases: impl IntoItera
             bridge: "shop-lab".into(),
             gateway: Ipv4Addr::new(10, 0, 0, 1),
             prefix_len: 24,
+            dynamic: (Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST),
             mtu: None,
             pool: "default".into(),
         },

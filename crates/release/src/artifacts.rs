@@ -3,8 +3,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use bascule_engine::Blobs;
 use bascule_plan::Blob;
 use bascule_spec::Platform;
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::Commit;
@@ -61,6 +63,12 @@ impl Folder {
             }
         }
         Err(missing())
+    }
+}
+
+impl Blobs for Folder {
+    fn bytes(&self, blob: &Blob) -> Result<Bytes, String> {
+        self.find(blob).map(Bytes::from).map_err(|error| error.to_string())
     }
 }
 

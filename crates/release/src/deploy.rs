@@ -70,7 +70,7 @@ async fn prepare(
     let mut release =
         ColourRelease { commit: commit.as_str().to_owned(), state: ColourState::Deploying, artifacts };
     record(context, &mut facts, Some(colour), &release).await?;
-    let plan = bascule_roles::prepare(context.platform, &facts, colour)?;
+    let plan = bascule_roles::prepare(context.platform, &facts, colour, commit.as_str(), &release.artifacts)?;
     let prepared = run.converge(&plan).await;
     release.state = if went_well(&prepared) { ColourState::Ready } else { ColourState::Failed };
     record(context, &mut facts, Some(colour), &release).await?;
@@ -130,7 +130,8 @@ async fn roll(
     context.run.phase("roll", &format!("rolling {commit} through the replicas"));
     let mut release = ColourRelease { commit: commit.as_str().to_owned(), state: ColourState::Deploying, artifacts };
     record(context, &mut facts, None, &release).await?;
-    let rolled = context.run.converge(&bascule_roles::roll(context.platform, &facts)?).await;
+    let plan = bascule_roles::roll(context.platform, &facts, commit.as_str(), &release.artifacts)?;
+    let rolled = context.run.converge(&plan).await;
     if went_well(&rolled) {
         release.state = ColourState::Ready;
         return record(context, &mut facts, None, &release).await;
@@ -142,7 +143,8 @@ async fn roll(
     };
     context.run.phase("roll", "going back to what served before");
     record(context, &mut facts, None, &ColourRelease { state: ColourState::Deploying, ..previous.clone() }).await?;
-    context.run.converge(&bascule_roles::roll(context.platform, &facts)?).await?;
+    let plan = bascule_roles::roll(context.platform, &facts, &previous.commit, &previous.artifacts)?;
+    context.run.converge(&plan).await?;
     record(context, &mut facts, None, &previous).await?;
     healthy(rolled?, commit, &serving(&facts))
 }

@@ -6,12 +6,13 @@ use bascule_spec::Platform;
 
 use crate::{ReleaseError, record};
 
-/// Reads from Incus all that planning needs to know, in two requests.
+/// Reads from Incus all that planning needs to know, in three requests.
 pub async fn observe(incus: &dyn Incus, platform: &Platform) -> Result<Facts, ReleaseError> {
     let project = platform.incus.project.as_str();
+    let mtu = incus.uplink_mtu().await?;
     let Some(found) = incus.project(project).await? else {
         let addresses = bascule_spec::allocate(platform, &BTreeMap::new())?;
-        return Ok(Facts { addresses, ..Facts::default() });
+        return Ok(Facts { addresses, mtu, ..Facts::default() });
     };
     let found_instances = incus.instances(project).await?;
     let mut instances = BTreeMap::new();
@@ -25,5 +26,5 @@ pub async fn observe(incus: &dyn Incus, platform: &Platform) -> Result<Facts, Re
         instances.insert(instance.name, existing);
     }
     let addresses = bascule_spec::allocate(platform, &addresses)?;
-    Ok(Facts { instances, addresses, releases: record::read(&found.config)? })
+    Ok(Facts { instances, addresses, releases: record::read(&found.config)?, mtu })
 }

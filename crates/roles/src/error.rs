@@ -16,8 +16,6 @@ pub enum RoleError {
     NothingReleased(Option<Colour>),
     #[error("{0} already has the traffic: a release is prepared on the idle colour")]
     ColourIsActive(Colour),
-    #[error("no colour has the traffic: there is nothing to switch to")]
-    NoActiveColour,
     #[error("the topology `{topology}` has no `{verb}`")]
     WrongTopology { verb: &'static str, topology: &'static str },
     #[error("the template {name} cannot be rendered")]

@@ -55,10 +55,9 @@ pub struct ColourRelease {
 
 impl ColourRelease {
     pub(crate) fn artifact(&self, component: &str) -> Result<&Blob, RoleError> {
-        self.artifacts.get(component).ok_or_else(|| RoleError::MissingArtifact {
-            component: component.to_owned(),
-            commit: self.commit.clone(),
-        })
+        self.artifacts
+            .get(component)
+            .ok_or_else(|| RoleError::MissingArtifact { component: component.to_owned(), commit: self.commit.clone() })
     }
 }
 
@@ -89,7 +88,8 @@ mod by_colour {
         colours: &BTreeMap<Option<Colour>, ColourRelease>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(colours.iter().map(|(colour, release)| (colour.map_or(NO_COLOUR, Colour::as_str), release)))
+        serializer
+            .collect_map(colours.iter().map(|(colour, release)| (colour.map_or(NO_COLOUR, Colour::as_str), release)))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(

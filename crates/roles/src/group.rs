@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use bascule_plan::{
-    Command, Content, Directory, File, LineItem, Milestone, OnTimeout, Packages, Probe, Resource, Step, Symlink, Sysctl,
-    Unit, UnitState, Wait,
+    Command, Content, Directory, File, LineItem, Milestone, OnTimeout, Packages, Probe, Resource, Step, Symlink,
+    Sysctl, Unit, UnitState, Wait,
 };
 
 /// Where the platform's own small programs are put on an instance.

@@ -18,4 +18,4 @@ mod tests;
 
 pub use error::RoleError;
 pub use facts::{ColourRelease, ColourState, Existing, Facts, Releases};
-pub use verbs::{drain, health, prepare, roll, switch, up};
+pub use verbs::{drain, health, prepare, probe, roll, switch, up};

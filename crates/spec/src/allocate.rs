@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 
 use ipnet::Ipv4Net;
 use thiserror::Error;
@@ -66,11 +67,20 @@ impl Network {
         Ipv4Addr::from_bits(self.subnet.network().to_bits().saturating_add(offset))
     }
 
-    /// Whether an instance can have this address: inside the subnet, and neither its network address, its gateway nor
-    /// its broadcast address.
+    /// The addresses at the top of the subnet that DHCP gives to what lives for a moment, e.g. the instances in which
+    /// images are made: a sixteenth of all, at least one and at most sixteen.
+    pub fn dynamic(&self) -> RangeInclusive<Ipv4Addr> {
+        let last = self.subnet.broadcast().to_bits() - 1;
+        let hosts = last - self.subnet.network().to_bits();
+        let first = last + 1 - (hosts / 16).clamp(1, 16);
+        Ipv4Addr::from_bits(first)..=Ipv4Addr::from_bits(last)
+    }
+
+    /// Whether an instance can have this address: inside the subnet, and neither its network address, its gateway, its
+    /// broadcast address nor one that DHCP gives.
     pub fn is_usable(&self, address: Ipv4Addr) -> bool {
         let reserved = [self.subnet.network(), self.gateway, self.subnet.broadcast()];
-        self.subnet.contains(&address) && !reserved.contains(&address)
+        self.subnet.contains(&address) && !reserved.contains(&address) && !self.dynamic().contains(&address)
     }
 }
 

@@ -33,15 +33,18 @@ pub struct Diagnostic {
     source: Source,
 }
 
-impl Diagnostics {
+impl Diagnostic {
     /// As a compiler shows it: the source line, the place marked, the remedy below. With `color`, ANSI escapes.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-        let reports: Vec<_> = self
-            .0
-            .iter()
-            .map(|diagnostic| renderer.render(&diagnostic.report()))
-            .collect();
+        renderer.render(&self.report())
+    }
+}
+
+impl Diagnostics {
+    /// Every mistake as [`Diagnostic::render`] shows it.
+    pub fn render(&self, color: bool) -> String {
+        let reports: Vec<_> = self.0.iter().map(|diagnostic| diagnostic.render(color)).collect();
         reports.join("\n\n")
     }
 
@@ -103,6 +106,15 @@ impl Diagnostic {
             message: message.into(),
             help: help.into(),
             source,
+        }
+    }
+
+    /// Without the source line, for a place that holds what nobody should see.
+    pub(crate) fn concealed(place: Place, message: impl Into<String>, help: impl Into<String>) -> Self {
+        let nothing = Source::new(place.source.file(), String::new());
+        Self {
+            source: nothing,
+            ..Self::new(place, message, help)
         }
     }
 

@@ -9,6 +9,7 @@
 mod allocate;
 mod diagnostic;
 mod document;
+mod explain;
 mod platform;
 mod raw;
 mod read;

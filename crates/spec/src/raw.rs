@@ -17,7 +17,7 @@ use crate::platform::{ComponentKind, Topology};
 #[schemars(title = "Bascule platform file")]
 pub(crate) struct File {
     /// The platform's name: lower-case letters, digits and hyphens.
-    #[schemars(required, length(max = 40), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"), example = &"shop")]
+    #[schemars(required, length(max = 40), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"), extend("patternErrorMessage" = "a name has lower-case letters, digits and inner hyphens, a letter first"), example = &"shop")]
     pub(crate) name: Option<String>,
     /// What may be lost without the platform being lost.
     #[serde(default)]
@@ -63,7 +63,7 @@ pub(crate) enum Survives {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Incus {
     /// The Incus project that holds everything of this environment. Default: `PLATFORM-ENVIRONMENT`.
-    #[schemars(length(max = 63), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"), example = &"shop-staging")]
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"), extend("patternErrorMessage" = "a name has lower-case letters, digits and inner hyphens, a letter first"), example = &"shop-staging")]
     pub(crate) project: Option<String>,
     /// The daemon's unix socket.
     #[schemars(regex(pattern = "^/"), example = &"/var/lib/incus/unix.socket")]
@@ -78,7 +78,7 @@ pub(crate) struct Incus {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Network {
     /// The bridge's name: a Linux interface, so at most 15 characters. Default: `PLATFORM-ENVIRONMENT`.
-    #[schemars(regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"), example = &"shop-staging")]
+    #[schemars(regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"), extend("patternErrorMessage" = "a name has lower-case letters, digits and inner hyphens, a letter first"), example = &"shop-staging")]
     pub(crate) bridge: Option<String>,
     /// The environment's own IPv4 subnet; its first address is the bridge.
     #[schemars(required, example = &"10.20.0.0/24")]
@@ -165,7 +165,7 @@ pub(crate) struct Component {
     pub(crate) port: Option<u16>,
     /// The path prefixes that it answers.
     #[serde(default)]
-    #[schemars(inner(regex(pattern = r"^/[A-Za-z0-9._~/%+-]*$")), extend("examples" = [["/api/"]]))]
+    #[schemars(inner(regex(pattern = r"^/[A-Za-z0-9._~/%+-]*$")), extend("patternErrorMessage" = "a prefix has letters, digits and ._~/%+-", "examples" = [["/api/"]]))]
     pub(crate) routes: Vec<String>,
     /// Whether it answers everything that no route claims. Exactly one component does.
     #[serde(default)]
@@ -177,10 +177,10 @@ pub(crate) struct Component {
     #[schemars(range(min = 1, max = 16))]
     pub(crate) hash_segment: Option<u8>,
     /// The path that answers 200 while a replica may be sent requests. Default for `static`: `/__nginx_alive`.
-    #[schemars(regex(pattern = r"^/[A-Za-z0-9._~/%+=&?-]*$"), example = &"/health/ready")]
+    #[schemars(regex(pattern = r"^/[A-Za-z0-9._~/%+=&?-]*$"), extend("patternErrorMessage" = "a path has letters, digits and ._~/%+=&?-"), example = &"/health/ready")]
     pub(crate) health: Option<String>,
     /// The path whose body holds the commit. Default for `static`: `/version.json`.
-    #[schemars(regex(pattern = r"^/[A-Za-z0-9._~/%+=&?-]*$"), example = &"/version")]
+    #[schemars(regex(pattern = r"^/[A-Za-z0-9._~/%+=&?-]*$"), extend("patternErrorMessage" = "a path has letters, digits and ._~/%+=&?-"), example = &"/version")]
     pub(crate) version: Option<String>,
     /// How many seconds a tunnel (a WebSocket, a long download) may be idle.
     #[serde(default = "default_3600")]
@@ -195,7 +195,7 @@ pub(crate) struct Component {
     pub(crate) environment: BTreeMap<String, String>,
     /// Names of secrets that the program reads as systemd credentials; their values are in `release.secrets_file`.
     #[serde(default)]
-    #[schemars(inner(regex(pattern = "^[a-z][a-z0-9_]*$")), extend("uniqueItems" = true, "examples" = [["session_key"]]))]
+    #[schemars(inner(regex(pattern = "^[a-z][a-z0-9_]*$")), extend("uniqueItems" = true, "patternErrorMessage" = "a secret's name has lower-case letters, digits and `_`, a letter first", "examples" = [["session_key"]]))]
     pub(crate) secrets: Vec<String>,
     #[serde(flatten)]
     pub(crate) placement: Placement,
@@ -231,14 +231,14 @@ pub(crate) struct Group {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Placement {
-    /// The hosts they are placed on, in turn. Default: all hosts, in the order of the file.
+    /// The hosts they are placed on, in turn. Default: all hosts, those of different failure domains first.
     #[schemars(length(min = 1), extend("uniqueItems" = true, "examples" = [["host-1", "host-2"]]))]
     pub(crate) hosts: Option<Vec<String>>,
     /// Pinned addresses, one for each instance (blue before green). Default: addresses are given and never move.
     #[schemars(length(min = 1), extend("examples" = [["10.20.0.2"]]))]
     pub(crate) addresses: Option<Vec<String>>,
     /// Memory that each may use. Default: no limit.
-    #[schemars(regex(pattern = "^[1-9][0-9]{0,8}(MiB|GiB)$"), example = &"512MiB")]
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,8}(MiB|GiB)$"), extend("patternErrorMessage" = "a size is a whole number of MiB or GiB"), example = &"512MiB")]
     pub(crate) memory: Option<String>,
     /// CPUs that each may use. Default: no limit.
     #[schemars(range(min = 1, max = 1_024))]

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Node, Source, parse};
+use crate::resolve::is_label;
 use crate::words::{all_of, did_you_mean};
+
+const ENVIRONMENT_NAME_MAX: usize = 20;
 
 /// The files that a platform file is made of, as the caller reads them.
 pub trait Files {
@@ -20,11 +23,15 @@ pub(crate) fn read(files: &dyn Files, platform_file: &Path, environment: &str) -
     let platform = read_one(files, platform_file);
     let folder = platform_file.parent().unwrap_or(Path::new("")).join("env");
     let environments = environments(files, &folder);
-    if !environments.iter().any(|known| known == environment) {
-        let unknown = unknown_environment(platform_file, &platform, environment, &environments);
-        return Err(platform.err().into_iter().chain([unknown]).collect::<Vec<_>>().into());
-    }
-    let overlay = read_one(files, &folder.join(format!("{environment}.toml")));
+    let overlay = if environments.iter().any(|known| known == environment) {
+        read_one(files, &folder.join(format!("{environment}.toml")))
+    } else {
+        match &platform {
+            Ok(root) => Err(unknown_environment(root, environment, &environments)),
+            // Without a platform file it says nothing that nobody can find an overlay beside it.
+            Err(mistake) => return Err(vec![mistake.clone()].into()),
+        }
+    };
     match (platform, overlay) {
         (Ok(mut root), Ok(overlay)) => {
             root.merge(overlay);
@@ -64,38 +71,41 @@ fn read_one(files: &dyn Files, path: &Path) -> Result<Node, Diagnostic> {
     })
 }
 
+/// The name of an environment becomes a part of the names of its project and bridge.
 fn environments(files: &dyn Files, folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = files
-        .list(folder)
+    let names = files.list(folder);
+    let mut names: Vec<String> = names
         .iter()
         .filter_map(|name| name.strip_suffix(".toml"))
         .map(str::to_owned)
         .collect();
-    // The secrets of an environment lie beside its overlay, as `NAME.secrets.toml`.
-    names.retain(|name| !name.contains('.'));
+    // The secrets of an environment lie beside its overlay, as `NAME.secrets.toml`: no label.
+    names.retain(|name| is_label(name) && name.len() <= ENVIRONMENT_NAME_MAX);
     names.sort();
     names
 }
 
-fn unknown_environment(
-    platform_file: &Path,
-    platform: &Result<Node, Diagnostic>,
-    environment: &str,
-    environments: &[String],
-) -> Diagnostic {
+fn unknown_environment(root: &Node, environment: &str, environments: &[String]) -> Diagnostic {
+    let place = root.locate(&[]).source.start();
+    if !is_label(environment) || environment.len() > ENVIRONMENT_NAME_MAX {
+        let message = format!("`{environment}` cannot be the name of an environment");
+        let help = format!(
+            "use at most {ENVIRONMENT_NAME_MAX} lower-case letters, digits and inner hyphens, a letter first, and name the overlay after it"
+        );
+        return Diagnostic::new(place, message, help);
+    }
     let known: Vec<&str> = environments.iter().map(String::as_str).collect();
-    let listed = match environments {
+    let guess = did_you_mean(environment, &known)
+        .map(|guess| format!("{guess} "))
+        .unwrap_or_default();
+    let help = match environments {
         [] => format!("make `env/{environment}.toml`; it may be empty"),
+        [only] => format!("{guess}the only one is `{only}`; a new one is a file beside it, which may be empty"),
         _ => format!(
-            "there is {}; a new one is a file there, which may be empty",
+            "{guess}there are {}; a new one is a file beside them, which may be empty",
             all_of(environments.to_vec())
         ),
     };
-    let help = did_you_mean(environment, &known).map_or_else(|| listed.clone(), |guess| format!("{guess} {listed}"));
     let message = format!("there is no environment `{environment}`: no file `env/{environment}.toml` beside this one");
-    let place = match platform {
-        Ok(root) => root.locate(&[]).source.start(),
-        Err(_) => Source::new(platform_file, String::new()).start(),
-    };
     Diagnostic::new(place, message, help)
 }

@@ -35,11 +35,8 @@ pub(crate) fn router(state: State) -> Router {
     let in_flight = InFlightRequestsLayer::new(state.activity.requests.clone());
     // Kept-alive connections end while the port is still open: no request can meet a connection that is just closed.
     let activity = state.activity.clone();
-    let close_when_draining = move |_: &Response| {
-        activity
-            .is_draining()
-            .then_some(const { HeaderValue::from_static("close") })
-    };
+    let close_when_draining =
+        move |_: &Response| activity.is_draining().then_some(const { HeaderValue::from_static("close") });
     let features = Router::new()
         .nest("/health", health::router())
         .nest("/echo", echo::router())
@@ -53,14 +50,8 @@ pub(crate) fn router(state: State) -> Router {
         .method_not_allowed_fallback(error::wrong_method)
         .with_state(state)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("no-store"),
-        ))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::CONNECTION,
-            close_when_draining,
-        ))
+        .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(SetResponseHeaderLayer::if_not_present(header::CONNECTION, close_when_draining))
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
@@ -69,21 +60,13 @@ pub(crate) fn router(state: State) -> Router {
 
 /// The query string stays out of the log: it may hold what a user searched for.
 fn span(request: &Request) -> Span {
-    let id = request
-        .headers()
-        .get(REQUEST_ID)
-        .and_then(|id| id.to_str().ok())
-        .unwrap_or_default();
+    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
     tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
 }
 
 impl State {
     pub(crate) fn new(identity: Identity, operator_token: Option<OperatorToken>, activity: Activity) -> Self {
-        Self(Arc::new(Shared {
-            identity,
-            operator_token,
-            activity,
-        }))
+        Self(Arc::new(Shared { identity, operator_token, activity }))
     }
 }
 

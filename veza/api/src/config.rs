@@ -67,18 +67,8 @@ impl Config {
                 if errors.is_empty() =>
             {
                 let millis = |ms| Duration::from_millis(u64::from(ms));
-                let drain = DrainLimits {
-                    delay: millis(delay),
-                    timeout: millis(limit),
-                };
-                Ok(Self {
-                    listen_address,
-                    commit,
-                    instance,
-                    log,
-                    operator_token,
-                    drain,
-                })
+                let drain = DrainLimits { delay: millis(delay), timeout: millis(limit) };
+                Ok(Self { listen_address, commit, instance, log, operator_token, drain })
             }
             _ => Err(ConfigErrors(errors)),
         }
@@ -92,15 +82,7 @@ fn parse<T, E: std::fmt::Display>(
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Option<T> {
     let value = value?;
-    parse(&value)
-        .map_err(|error| {
-            errors.push(ConfigError::Wrong {
-                name,
-                value,
-                reason: error.to_string(),
-            })
-        })
-        .ok()
+    parse(&value).map_err(|error| errors.push(ConfigError::Wrong { name, value, reason: error.to_string() })).ok()
 }
 
 fn read_token(folder: &Path) -> Result<OperatorToken, ConfigError> {
@@ -121,11 +103,7 @@ pub enum ConfigError {
     #[error("{name} is not valid UTF-8")]
     NotUnicode { name: &'static str },
     #[error("{name} is \"{value}\": {reason}")]
-    Wrong {
-        name: &'static str,
-        value: String,
-        reason: String,
-    },
+    Wrong { name: &'static str, value: String, reason: String },
     #[error("the credential {} cannot be read: {error}", path.display())]
     Unreadable { path: PathBuf, error: std::io::Error },
     /// The value is not repeated: it may be a secret after all.
@@ -142,10 +120,7 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&'static str, &str)]) -> Result<Config, ConfigErrors> {
-        let variables: BTreeMap<_, _> = variables
-            .iter()
-            .map(|(name, value)| (*name, OsString::from(value)))
-            .collect();
+        let variables: BTreeMap<_, _> = variables.iter().map(|(name, value)| (*name, OsString::from(value))).collect();
         Config::read(|name| variables.get(name).cloned())
     }
 
@@ -172,19 +147,8 @@ mod tests {
         ])
         .unwrap_err();
         let told: Vec<_> = errors.0.iter().map(ToString::to_string).collect();
-        for name in [
-            "LISTEN_ADDRESS",
-            "COMMIT",
-            "VEZA_LOG",
-            "DRAIN_DELAY_MS",
-            "DRAIN_TIMEOUT_MS",
-            "operator_token",
-        ] {
-            assert_eq!(
-                told.iter().filter(|line| line.contains(name)).count(),
-                1,
-                "{name}: {told:#?}"
-            );
+        for name in ["LISTEN_ADDRESS", "COMMIT", "VEZA_LOG", "DRAIN_DELAY_MS", "DRAIN_TIMEOUT_MS", "operator_token"] {
+            assert_eq!(told.iter().filter(|line| line.contains(name)).count(), 1, "{name}: {told:#?}");
         }
     }
 

@@ -72,10 +72,7 @@ impl Activity {
     }
 
     pub(crate) fn open(&self) -> Open {
-        Open {
-            requests_in_flight: self.requests.get(),
-            websockets: *self.websockets.borrow(),
-        }
+        Open { requests_in_flight: self.requests.get(), websockets: *self.websockets.borrow() }
     }
 
     /// Counts a WebSocket for as long as the guard lives. Taken before the handshake is answered, so that a drain

@@ -31,10 +31,7 @@ const CLOSE_ANSWER: Duration = Duration::from_secs(2);
 
 /// Answers a POST with its body, to the byte.
 async fn echo_body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
-    body.map_err(|refusal| ApiError::Refused {
-        status: refusal.status(),
-        message: refusal.body_text(),
-    })
+    body.map_err(|refusal| ApiError::Refused { status: refusal.status(), message: refusal.body_text() })
 }
 
 /// A WebSocket whose first message tells who answers; then it echoes text and binary until either side closes.
@@ -42,10 +39,8 @@ async fn upgrade(
     State(state): State<app::State>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let upgrade = upgrade.map_err(|refusal| ApiError::Refused {
-        status: refusal.status(),
-        message: refusal.body_text(),
-    })?;
+    let upgrade =
+        upgrade.map_err(|refusal| ApiError::Refused { status: refusal.status(), message: refusal.body_text() })?;
     let guard = state.activity.count_websocket();
     let phase = state.activity.phase();
     let hello = json!({ "instance": state.identity.instance, "commit": state.identity.commit }).to_string();
@@ -84,10 +79,7 @@ async fn session(mut socket: WebSocket, hello: String, mut phase: PhaseWatch) {
 
 /// 1012 tells the client to come back: it will find another replica, or the next release.
 async fn close_for_restart(mut socket: WebSocket) {
-    let frame = CloseFrame {
-        code: close_code::RESTART,
-        reason: "service restart".into(),
-    };
+    let frame = CloseFrame { code: close_code::RESTART, reason: "service restart".into() };
     let _ = timeout(CLOSE_ANSWER, async {
         if socket.send(Message::Close(Some(frame))).await.is_ok() {
             while let Some(Ok(_)) = socket.recv().await {}

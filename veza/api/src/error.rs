@@ -25,7 +25,11 @@ impl ApiError {
             Self::UnknownPath(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            Self::Refused { status, .. } => (*status, "bad_request"),
+            Self::Refused { status, .. } => match *status {
+                StatusCode::PAYLOAD_TOO_LARGE => (*status, "payload_too_large"),
+                StatusCode::UPGRADE_REQUIRED => (*status, "upgrade_required"),
+                _ => (*status, "bad_request"),
+            },
         }
     }
 }
@@ -36,9 +40,7 @@ impl IntoResponse for ApiError {
         let body = json!({ "error": { "code": code, "message": self.to_string() } });
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -49,8 +51,5 @@ pub(crate) async fn unknown_path(uri: Uri) -> ApiError {
 }
 
 pub(crate) async fn wrong_method(method: Method, uri: Uri) -> ApiError {
-    ApiError::WrongMethod {
-        method,
-        path: uri.path().to_owned(),
-    }
+    ApiError::WrongMethod { method, path: uri.path().to_owned() }
 }

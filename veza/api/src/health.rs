@@ -9,10 +9,7 @@ use serde::Serialize;
 use crate::app;
 
 pub(crate) fn router() -> Router<app::State> {
-    Router::new()
-        .route("/", get(health))
-        .route("/live", get(live))
-        .route("/ready", get(ready))
+    Router::new().route("/", get(health)).route("/live", get(live)).route("/ready", get(ready))
 }
 
 #[derive(Serialize)]
@@ -25,11 +22,7 @@ struct Health {
 /// For a person or a monitor: always 200, the body tells.
 async fn health(State(state): State<app::State>) -> Json<Health> {
     let ready = !state.activity.is_draining();
-    Json(Health {
-        live: true,
-        ready,
-        status: if ready { "ready" } else { "draining" },
-    })
+    Json(Health { live: true, ready, status: if ready { "ready" } else { "draining" } })
 }
 
 #[derive(Serialize)]

@@ -19,12 +19,7 @@ pub struct Identity {
 impl Identity {
     /// `started_at` is only told to clients; the uptime counts from this call.
     pub fn new(commit: Commit, instance: String, started_at: Timestamp) -> Self {
-        Self {
-            commit,
-            instance,
-            started_at,
-            started: Instant::now(),
-        }
+        Self { commit, instance, started_at, started: Instant::now() }
     }
 
     /// By the monotonic clock: a corrected wall clock does not change it.
@@ -48,11 +43,7 @@ impl FromStr for Commit {
 
     fn from_str(text: &str) -> Result<Self, NotACommit> {
         let is_hex = text.len() == 40 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if is_hex || text == "unknown" {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(NotACommit)
-        }
+        if is_hex || text == "unknown" { Ok(Self(text.to_owned())) } else { Err(NotACommit) }
     }
 }
 

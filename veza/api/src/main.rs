@@ -17,21 +17,11 @@ async fn main() -> ExitCode {
         Ok(config) => config,
         Err(wrong) => {
             log_to_stderr(EnvFilter::new("info"));
-            wrong
-                .0
-                .iter()
-                .for_each(|problem| tracing::error!("configuration: {problem}"));
+            wrong.0.iter().for_each(|problem| tracing::error!("configuration: {problem}"));
             return ExitCode::from(2);
         }
     };
-    let Config {
-        listen_address,
-        commit,
-        instance,
-        log,
-        operator_token,
-        drain,
-    } = config;
+    let Config { listen_address, commit, instance, log, operator_token, drain } = config;
     log_to_stderr(log);
 
     // Handlers are set before the port opens: a SIGTERM can never find the process serving and not listening for it.
@@ -50,11 +40,7 @@ async fn main() -> ExitCode {
         ExitCode::SUCCESS
     } else {
         let (requests, websockets) = (left.requests_in_flight, left.websockets);
-        tracing::warn!(
-            requests,
-            websockets,
-            "the drain ran out of time and cut what was still open"
-        );
+        tracing::warn!(requests, websockets, "the drain ran out of time and cut what was still open");
         ExitCode::FAILURE
     }
 }
@@ -83,17 +69,11 @@ async fn first_of([mut terminate, mut interrupt]: [Signal; 2]) {
 
 /// Lines for a person on a terminal; JSON, one object a line, for everything else.
 fn log_to_stderr(filter: EnvFilter) {
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         log.with_target(false).init();
     } else {
-        log.json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .init();
+        log.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
     }
 }
 

@@ -29,10 +29,7 @@ struct Connections {
 async fn connections(_: Operator, State(state): State<app::State>) -> Json<Connections> {
     let mut open = state.activity.open();
     open.requests_in_flight = open.requests_in_flight.saturating_sub(1);
-    Json(Connections {
-        draining: state.activity.is_draining(),
-        open,
-    })
+    Json(Connections { draining: state.activity.is_draining(), open })
 }
 
 /// Shows that the request carries the operator's token. Without a configured token there is no operator.
@@ -42,10 +39,7 @@ impl FromRequestParts<app::State> for Operator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &app::State) -> Result<Self, ApiError> {
-        let given = parts
-            .headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let given = parts.headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         match (&state.operator_token, given) {
             (Some(token), Some(given)) if token.matches(given) => Ok(Self),
             _ => Err(ApiError::Unauthorized),

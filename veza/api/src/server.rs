@@ -37,36 +37,20 @@ pub async fn run(
 
     stop.await;
     activity.enter(Phase::Leaving);
-    let Open {
-        requests_in_flight,
-        websockets,
-    } = activity.open();
-    let (delay_ms, timeout_ms) = (limits.delay.as_millis(), limits.timeout.as_millis());
-    tracing::info!(
-        requests_in_flight,
-        websockets,
-        delay_ms,
-        "draining: readiness now answers 404"
-    );
-    sleep(limits.delay).await;
+    let Open { requests_in_flight, websockets } = activity.open();
+    let DrainLimits { delay, timeout: limit } = limits;
+    tracing::info!(requests_in_flight, websockets, ?delay, "draining: readiness now answers 404");
+    sleep(delay).await;
 
     activity.enter(Phase::Closing);
-    let Open {
-        requests_in_flight,
-        websockets,
-    } = activity.open();
-    tracing::info!(
-        requests_in_flight,
-        websockets,
-        timeout_ms,
-        "draining: no new connections, WebSockets are closed"
-    );
+    let Open { requests_in_flight, websockets } = activity.open();
+    tracing::info!(requests_in_flight, websockets, ?limit, "draining: no new connections, WebSockets are closed");
     let everybody_left = async {
         // The result tells nothing: accept errors are retried inside, and a panic of the accept loop ends it as well.
         let _ = serving.await;
         activity.websockets_closed().await;
     };
-    match timeout(limits.timeout, everybody_left).await {
+    match timeout(limit, everybody_left).await {
         Ok(()) => Open::default(),
         Err(_) => activity.open(),
     }

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{Commit, app};
@@ -18,7 +17,8 @@ struct Status {
     version: &'static str,
     commit: Commit,
     instance: String,
-    started_at: Timestamp,
+    /// RFC 3339, in UTC.
+    started_at: String,
     uptime_s: u64,
 }
 
@@ -29,7 +29,7 @@ async fn status(State(state): State<app::State>) -> Json<Status> {
         version: env!("CARGO_PKG_VERSION"),
         commit: identity.commit.clone(),
         instance: identity.instance.clone(),
-        started_at: identity.started_at,
+        started_at: format!("{:.0}", identity.started_at),
         uptime_s: identity.uptime().as_secs(),
     })
 }

@@ -28,7 +28,9 @@ impl Default for Machine {
     /// Bare: the usual directories, root, nothing else.
     fn default() -> Self {
         let machine = Self(Arc::new(Mutex::new(World::new())));
-        for path in ["/etc/systemd/system", "/etc/sysctl.d", "/usr/lib/systemd/system", "/var/lib", "/run", "/opt", "/srv"] {
+        for path in
+            ["/etc/systemd/system", "/etc/sysctl.d", "/usr/lib/systemd/system", "/var/lib", "/run", "/opt", "/srv"]
+        {
             machine.put_dir(path);
         }
         machine
@@ -61,6 +63,12 @@ impl Machine {
         self.world().changes_left = Some(n);
     }
 
+    /// Another apt is at work for so long from now.
+    pub fn apt_busy_for_ms(&self, ms: u64) {
+        let mut world = self.world();
+        world.apt_locked_until_ms = world.now_ms + ms;
+    }
+
     /// An agent of an earlier run holds the lock for so long from now.
     pub fn busy_for_ms(&self, ms: u64) {
         let mut world = self.world();
@@ -73,7 +81,7 @@ impl Machine {
     /// A file owned by root, mode 0644, safely on the disk; its directories are made.
     pub fn put_file(&self, path: &str, content: impl AsRef<[u8]>) {
         self.put_dir(crate::place::parent(path));
-        let put = self.edit(|world| {
+        let put = self.edit(path, |world| {
             if world.disk.metadata(path).is_none() {
                 world.disk.create(path, &Access::root(0o644))?;
             }
@@ -85,24 +93,24 @@ impl Machine {
     pub fn put_dir(&self, path: &str) {
         if self.metadata_of(path).is_none() {
             self.put_dir(crate::place::parent(path));
-            let made = self.edit(|world| world.disk.make_dir(path, &Access::root(0o755)));
+            let made = self.edit(path, |world| world.disk.make_dir(path, &Access::root(0o755)));
             assert!(made.is_ok(), "cannot put the directory {path}: {made:?}");
         }
     }
 
     pub fn put_symlink(&self, target: &str, path: &str) {
         self.put_dir(crate::place::parent(path));
-        let put = self.edit(|world| world.disk.symlink(target, path));
+        let put = self.edit(path, |world| world.disk.symlink(target, path));
         assert!(put.is_ok(), "cannot put the symlink {path}: {put:?}");
     }
 
     pub fn put_device(&self, path: &str) {
-        let put = self.edit(|world| world.disk.device(path));
+        let put = self.edit(path, |world| world.disk.device(path));
         assert!(put.is_ok(), "cannot put the device {path}: {put:?}");
     }
 
     pub fn remove_path(&self, path: &str) {
-        let removed = self.edit(|world| world.disk.remove(path));
+        let removed = self.edit(path, |world| world.disk.remove(path));
         assert!(removed.is_ok(), "cannot remove {path}: {removed:?}");
     }
 
@@ -215,11 +223,11 @@ impl Machine {
         world
     }
 
-    fn edit(&self, change: impl FnOnce(&mut World) -> io::Result<()>) -> io::Result<()> {
+    /// An edit is on the disk for good; what the agent left unsynced elsewhere stays so.
+    fn edit(&self, path: &str, change: impl FnOnce(&mut World) -> io::Result<()>) -> io::Result<()> {
         let mut world = self.world();
         change(&mut world)?;
-        world.disk.sync_all();
-        Ok(())
+        world.disk.sync_dir(crate::place::parent(path))
     }
 
     fn with_service(&self, unit: &str, change: impl FnOnce(&mut Service)) {

@@ -12,6 +12,7 @@ impl Machine {
         let world = &mut *world;
         world.disk.lose_power(&mut kept);
         world.locked_until_ms = 0;
+        world.apt_locked_until_ms = 0;
         for (at_boot, now) in world.sysctls.values_mut() {
             now.clone_from(at_boot);
         }

@@ -46,7 +46,9 @@ impl Service {
         let active = self.state == State::Active;
         match verb {
             UnitVerb::Start if active => done(),
-            UnitVerb::Start | UnitVerb::Restart if self.masked => Finished::exited(1, format!("Unit {name} is masked.\n")),
+            UnitVerb::Start | UnitVerb::Restart if self.masked => {
+                Finished::exited(1, format!("Unit {name} is masked.\n"))
+            }
             UnitVerb::Start | UnitVerb::Restart => self.start(name, file, disk),
             UnitVerb::Stop => {
                 self.state = State::Inactive;
@@ -148,7 +150,10 @@ impl Service {
         if self.fails {
             self.state = State::Failed;
             self.log.push("cannot start: exit code 1".to_owned());
-            return Finished::exited(1, format!("Job for {name} failed because the control process exited with error code.\n"));
+            return Finished::exited(
+                1,
+                format!("Job for {name} failed because the control process exited with error code.\n"),
+            );
         }
         self.state = State::Active;
         self.log.push("started".to_owned());
@@ -167,7 +172,8 @@ impl Service {
 
 /// The file that defines a unit, its template's where it is an instance of one.
 fn unit_file(name: &str, disk: &Disk) -> Option<Vec<u8>> {
-    let template = name.split_once('@').zip(name.rsplit_once('.')).map(|((stem, _), (_, kind))| format!("{stem}@.{kind}"));
+    let template =
+        name.split_once('@').zip(name.rsplit_once('.')).map(|((stem, _), (_, kind))| format!("{stem}@.{kind}"));
     let names = std::iter::once(name.to_owned()).chain(template);
     names.flat_map(|name| UNIT_DIRS.map(|dir| format!("{dir}/{name}"))).find_map(|path| disk.read(&path).ok())
 }

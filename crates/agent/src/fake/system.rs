@@ -108,6 +108,11 @@ impl System for Machine {
         Ok(self.world().installed.clone())
     }
 
+    fn dpkg_locked(&self) -> Result<bool> {
+        let world = self.world();
+        Ok(world.now_ms < world.apt_locked_until_ms)
+    }
+
     fn dpkg_interrupted(&self) -> Result<bool> {
         Ok(!self.world().half_installed.is_empty())
     }
@@ -117,6 +122,9 @@ impl System for Machine {
     }
 
     fn apt(&self, action: Apt<'_>, _: Beat<'_>) -> Result<Finished> {
+        if self.dpkg_locked()? {
+            return Ok(Finished::exited(100, "E: Could not get lock /var/lib/dpkg/lock-frontend.\n"));
+        }
         match action {
             Apt::Update => self.change().has_lists = true,
             Apt::Configure => {
@@ -167,7 +175,9 @@ impl System for Machine {
     fn set_sysctl(&self, key: &str, value: &str) -> Result<()> {
         match self.change().sysctls.get_mut(key) {
             Some((_, now)) => value.clone_into(now),
-            None => return Err(SystemError::Unknown { what: "kernel setting", name: key.to_owned() }),
+            None => {
+                return Err(SystemError::Unknown { what: "kernel setting", name: key.to_owned() });
+            }
         }
         Ok(())
     }

@@ -41,6 +41,8 @@ pub(super) struct World {
     pub(super) now_ms: u64,
     /// Until when an agent of an earlier run holds the lock.
     pub(super) locked_until_ms: u64,
+    /// Until when another apt is at work.
+    pub(super) apt_locked_until_ms: u64,
     /// How many more changes the agent may make before it dies.
     pub(super) changes_left: Option<u64>,
 }
@@ -68,6 +70,7 @@ impl World {
             on_tcp: None,
             now_ms: 0,
             locked_until_ms: 0,
+            apt_locked_until_ms: 0,
             changes_left: None,
         }
     }

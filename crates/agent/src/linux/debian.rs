@@ -1,6 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 
 use super::exec;
 use super::files::cannot;
@@ -9,6 +12,7 @@ use crate::system::{Apt, Beat, Exec, Finished, Result};
 const STATUS_FILE: &str = "/var/lib/dpkg/status";
 /// Not empty after dpkg was killed, in the words of its own documentation.
 const UPDATES_DIR: &str = "/var/lib/dpkg/updates";
+const LOCK_FILE: &str = "/var/lib/dpkg/lock-frontend";
 const LISTS_DIR: &str = "/var/lib/apt/lists";
 const UPDATE_TIMEOUT_MS: u64 = 5 * 60_000;
 const INSTALL_TIMEOUT_MS: u64 = 30 * 60_000;
@@ -17,6 +21,26 @@ pub(super) fn installed() -> Result<BTreeSet<String>> {
     let status = fs::read_to_string(STATUS_FILE).map_err(cannot("read", STATUS_FILE))?;
     let ok = |state: &str| state.ends_with(" ok installed");
     Ok(packages(&status).filter(|(_, state)| ok(state)).map(|(name, _)| name.to_owned()).collect())
+}
+
+/// Asks the kernel who holds the lock that apt and dpkg take first; takes none itself.
+pub(super) fn locked() -> Result<bool> {
+    let file = match File::options().read(true).write(true).open(LOCK_FILE) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(cannot("open", LOCK_FILE)(error)),
+    };
+    let whole_file = |kind: i32| libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    let mut lock = whole_file(libc::F_WRLCK);
+    fcntl(&file, FcntlArg::F_GETLK(&mut lock))
+        .map_err(|errno| cannot("ask for the lock of", LOCK_FILE)(errno.into()))?;
+    Ok(lock.l_type != whole_file(libc::F_UNLCK).l_type)
 }
 
 pub(super) fn interrupted() -> Result<bool> {
@@ -31,9 +55,9 @@ pub(super) fn interrupted() -> Result<bool> {
 
 pub(super) fn has_lists() -> Result<bool> {
     match fs::read_dir(LISTS_DIR) {
-        Ok(mut entries) => Ok(entries.any(|entry| {
-            entry.is_ok_and(|entry| entry.file_name().to_string_lossy().contains("Packages"))
-        })),
+        Ok(mut entries) => {
+            Ok(entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().contains("Packages"))))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(cannot("list", LISTS_DIR)(error)),
     }

@@ -14,11 +14,13 @@ use crate::system::{Beat, Ending, Exec, Finished, Result, SystemError};
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const OUTPUT_BYTES_MAX: usize = 4096;
 const BEAT_INTERVAL: Duration = Duration::from_secs(5);
-const POLL_MAX: Duration = Duration::from_millis(20);
+const PAUSE_MIN: Duration = Duration::from_micros(100);
+const PAUSE_MAX: Duration = Duration::from_millis(20);
 /// How long output may still come after the command ended: a daemon it left behind may hold the pipe for ever.
 const DRAIN_MAX: Duration = Duration::from_millis(200);
 
 /// Runs a command with nothing on standard input, in its own process group and in `/`.
+#[expect(clippy::disallowed_methods, reason = "this is where the agent runs programs")]
 pub(super) fn run(exec: &Exec<'_>, beat: Beat<'_>) -> Result<Finished> {
     let Some((program, arguments)) = exec.argv.split_first() else {
         let source = io::Error::new(io::ErrorKind::InvalidInput, "the command is empty");
@@ -37,7 +39,7 @@ pub(super) fn run(exec: &Exec<'_>, beat: Beat<'_>) -> Result<Finished> {
     let tail = Arc::new(Tail::default());
     let collector = Arc::clone(&tail);
     thread::spawn(move || collector.collect(reader));
-    let ending = wait(&mut child, exec.timeout_ms, &mut || beat(&tail.last_line())).map_err(cannot)?;
+    let ending = wait(&mut child, exec.timeout_ms, &tail, beat).map_err(cannot)?;
     Ok(Finished { ending, output: tail.finish() })
 }
 
@@ -47,10 +49,13 @@ pub(super) fn tool(argv: &[&str], timeout_ms: u64, beat: Beat<'_>) -> Result<Fin
     run(&Exec { argv: &argv, env: &BTreeMap::new(), timeout_ms }, beat)
 }
 
-fn wait(child: &mut Child, timeout_ms: u64, beat: &mut dyn FnMut()) -> io::Result<Ending> {
+fn wait(child: &mut Child, timeout_ms: u64, tail: &Tail, beat: Beat<'_>) -> io::Result<Ending> {
     let began = Instant::now();
     let mut beat_at = BEAT_INTERVAL;
-    let mut pause = Duration::from_micros(500);
+    let mut pause = PAUSE_MIN;
+    let mut closed = false;
+    // `try_wait` instead of a thread that waits: the process is not reaped before the group is killed, so its number
+    // cannot be another's by then.
     loop {
         if let Some(status) = child.try_wait()? {
             let signalled = Ending::Signalled(status.signal().unwrap_or_default());
@@ -62,13 +67,17 @@ fn wait(child: &mut Child, timeout_ms: u64, beat: &mut dyn FnMut()) -> io::Resul
             return Ok(Ending::TimedOut { timeout_ms });
         }
         if elapsed >= beat_at {
-            beat();
+            beat(&tail.last_line());
             beat_at = elapsed + BEAT_INTERVAL;
         }
-        // `try_wait` instead of a thread that waits: the process is not reaped before the group is killed, so its number
-        // cannot be another's by then.
-        thread::sleep(pause);
-        pause = (pause * 2).min(POLL_MAX);
+        if closed {
+            thread::sleep(pause);
+        } else if tail.closed_within(pause) {
+            // Most programs close their output by ending: look again at once.
+            (closed, pause) = (true, PAUSE_MIN);
+            continue;
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
@@ -114,13 +123,19 @@ impl Tail {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&state.bytes);
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
+        whole.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+    }
+
+    /// Waits until nothing more can come, at most so long; says whether that is so.
+    fn closed_within(&self, limit: Duration) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.closed.wait_timeout_while(state, limit, |state| !state.closed);
+        waited.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
     fn finish(&self) -> String {
+        self.closed_within(DRAIN_MAX);
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.closed.wait_timeout_while(state, DRAIN_MAX, |state| !state.closed);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let cut = whole_line_from(&state.bytes, state.bytes.len().saturating_sub(OUTPUT_BYTES_MAX));
         String::from_utf8_lossy(&state.bytes[cut..]).into_owned()
     }

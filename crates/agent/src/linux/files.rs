@@ -1,8 +1,9 @@
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::system::{Access, Kind, Meta, Result, SystemError};
@@ -17,7 +18,9 @@ pub(super) fn metadata(path: &str) -> Result<Option<Meta>> {
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,
         // A file where a directory should be above it: then there is nothing at this path either.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(cannot("look at", path)(error)),
     };
     let kind = match meta.file_type() {
@@ -76,7 +79,7 @@ pub(super) fn make_dir(path: &str, mode: u32) -> Result<()> {
 pub(super) fn set_access(path: &str, access: &Access) -> Result<()> {
     let (uid, gid) = ids(access)?;
     let set = || -> io::Result<()> {
-        let file = File::open(path)?;
+        let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)?;
         nix::unistd::fchown(&file, Some(uid), Some(gid))?;
         // After the owner: a change of owner clears set-id bits.
         file.set_permissions(Permissions::from_mode(access.mode))?;

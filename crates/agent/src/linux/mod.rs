@@ -112,6 +112,10 @@ impl System for Linux {
         debian::installed()
     }
 
+    fn dpkg_locked(&self) -> Result<bool> {
+        debian::locked()
+    }
+
     fn dpkg_interrupted(&self) -> Result<bool> {
         debian::interrupted()
     }
@@ -167,7 +171,9 @@ impl System for Linux {
                 Ok(true)
             }
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(false),
-            Err((_, errno)) => Err(SystemError::File { action: "lock", path: LOCK_FILE.to_owned(), source: errno.into() }),
+            Err((_, errno)) => {
+                Err(SystemError::File { action: "lock", path: LOCK_FILE.to_owned(), source: errno.into() })
+            }
         }
     }
 

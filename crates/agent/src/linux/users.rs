@@ -12,7 +12,9 @@ const TIMEOUT_MS: u64 = 60_000;
 
 pub(super) fn lookup(name: &str) -> Result<Option<UserEntry>> {
     let failed = |errno: nix::errno::Errno| cannot("look up a user in", "/etc/passwd")(io::Error::from(errno));
-    let Some(user) = unistd::User::from_name(name).map_err(failed)? else { return Ok(None) };
+    let Some(user) = unistd::User::from_name(name).map_err(failed)? else {
+        return Ok(None);
+    };
     // A name that was found holds no zero byte.
     let c_name = CString::new(name).unwrap_or_default();
     let group_name = |gid| -> Result<String> {
@@ -64,6 +66,7 @@ pub(super) fn change(user: &User) -> Result<Finished> {
 }
 
 fn group_exists(name: &str) -> Result<bool> {
-    let group = Group::from_name(name).map_err(|errno| cannot("look up a group in", "/etc/group")(io::Error::from(errno)))?;
+    let group =
+        Group::from_name(name).map_err(|errno| cannot("look up a group in", "/etc/group")(io::Error::from(errno)))?;
     Ok(group.is_some())
 }

@@ -7,9 +7,10 @@ use sha2::{Digest, Sha256};
 
 use super::{Applied, Context, Converge, Failure, Progress, Verdict};
 use crate::digest;
-use crate::pending::Pending;
+use crate::pending::{Pending, Touches};
 use crate::place::{beside, make_parents, parent, put_file, swap_in};
 use crate::system::{Access, Kind, System};
+use crate::unit_record::owe_readers_of;
 use crate::unpack::unpack;
 
 impl Converge for Archive {
@@ -19,7 +20,12 @@ impl Converge for Archive {
         match cx.system.metadata(&self.path)?.map(|meta| meta.kind) {
             None => return needs("the directory does not exist"),
             Some(Kind::Directory) => {}
-            Some(_) => return Err(Failure::new(format!("{} is something else than a directory; it is left alone", self.path))),
+            Some(_) => {
+                return Err(Failure::new(format!(
+                    "{} is something else than a directory; it is left alone",
+                    self.path
+                )));
+            }
         }
         match unpacked(cx.system, &self.path)? {
             Some(present) if present == *sha256 => Ok(Verdict::Right(format!("holds {name}"))),
@@ -47,14 +53,17 @@ impl Converge for Archive {
             return Err(Failure::new(format!("the archive of {} was refused: {reason}", self.blob.name)));
         }
         system.sync_fs(&staged)?;
+        owe_readers_of(&self.path, system)?;
         replace(system, &staged, &self.path)?;
-        put_file(system, &record(&self.path), format!("{}\n", self.blob.sha256).as_bytes(), &Access::root(0o644), &[])?;
+        // Before the record: once that is there, nobody looks for the blob again.
         system.remove(&blob)?;
+        system.sync_dir(parent(&blob))?;
+        put_file(system, &record(&self.path), format!("{}\n", self.blob.sha256).as_bytes(), &Access::root(0o644), &[])?;
         Ok(Applied::check_again())
     }
 
-    fn path(&self) -> Option<String> {
-        Some(self.path.clone())
+    fn touches(&self) -> Touches {
+        Touches::Path(self.path.clone())
     }
 }
 
@@ -93,7 +102,8 @@ fn record(path: &str) -> String {
 fn verify(system: &dyn System, blob: &Blob) -> Result<(), Failure> {
     let mut hasher = Sha256::new();
     let mut reader = system.open(&blob.staged_path())?;
-    let bytes = copy(&mut reader, &mut hasher).map_err(|error| Failure::new(format!("cannot read the blob of {}: {error}", blob.name)))?;
+    let bytes = copy(&mut reader, &mut hasher)
+        .map_err(|error| Failure::new(format!("cannot read the blob of {}: {error}", blob.name)))?;
     let sha256 = digest::hex(&hasher.finalize());
     if bytes == blob.bytes && sha256 == blob.sha256 {
         return Ok(());

@@ -3,16 +3,18 @@ use std::collections::BTreeMap;
 use bascule_plan::Command;
 
 use super::{Applied, Context, Converge, Failure, Progress, Verdict, output_evidence};
-use crate::pending::Pending;
+use crate::pending::{Pending, Touches};
 use crate::system::{Exec, Finished};
 
 impl Converge for Command {
     fn check(&self, cx: &Context<'_>, pending: &Pending) -> Result<Verdict, Failure> {
         match run(self, &self.unless, cx, &mut |_| ()) {
-            Ok(finished) if finished.success() => Ok(Verdict::Right("its check says there is nothing to do".to_owned())),
-            _ if pending.any() => {
-                Ok(Verdict::Differs("its check does not pass, and cannot be trusted before the changes above".to_owned()))
+            Ok(finished) if finished.success() => {
+                Ok(Verdict::Right("its check says there is nothing to do".to_owned()))
             }
+            _ if pending.any() => Ok(Verdict::Differs(
+                "its check does not pass, and cannot be trusted before the changes above".to_owned(),
+            )),
             Ok(finished) => Ok(Verdict::Differs(format!("its check says it is needed ({})", finished.last_line()))),
             Err(failure) => Err(failure),
         }
@@ -24,6 +26,10 @@ impl Converge for Command {
             return Err(Failure::of_command(&self.argv.join(" "), &finished));
         }
         Ok(Applied::CheckAgain(output_evidence(&finished)))
+    }
+
+    fn touches(&self) -> Touches {
+        Touches::Anything
     }
 }
 

@@ -3,9 +3,10 @@ use std::collections::BTreeMap;
 use bascule_plan::{Content, File};
 
 use super::{Applied, Context, Converge, Failure, Progress, Verdict};
-use crate::pending::Pending;
-use crate::place::put_file;
-use crate::system::{Access, Kind};
+use crate::pending::{Pending, Touches};
+use crate::place::{stage_file, swap_in};
+use crate::system::{Access, Kind, Meta};
+use crate::unit_record::owe_readers_of;
 
 impl Converge for File {
     fn check(&self, cx: &Context<'_>, pending: &Pending) -> Result<Verdict, Failure> {
@@ -39,12 +40,19 @@ impl Converge for File {
     }
 
     fn apply(&self, cx: &Context<'_>, _: Progress<'_>) -> Result<Applied, Failure> {
-        put_file(cx.system, &self.path, content(self, cx)?.as_bytes(), &wanted(self), &self.validate)?;
+        let content = content(self, cx)?.as_bytes();
+        let same = matches!(cx.system.metadata(&self.path)?, Some(Meta { kind: Kind::File, .. }))
+            && cx.system.read(&self.path)? == content;
+        let staged = stage_file(cx.system, &self.path, content, &wanted(self), &self.validate)?;
+        if !same {
+            owe_readers_of(&self.path, cx.system)?;
+        }
+        swap_in(cx.system, &staged, &self.path)?;
         Ok(Applied::check_again())
     }
 
-    fn path(&self) -> Option<String> {
-        Some(self.path.clone())
+    fn touches(&self) -> Touches {
+        Touches::Path(self.path.clone())
     }
 }
 

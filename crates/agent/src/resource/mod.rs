@@ -18,7 +18,7 @@ use std::error::Error;
 use bascule_plan::Resource;
 use bascule_plan::agent::{Evidence, Request};
 
-use crate::pending::Pending;
+use crate::pending::{Pending, Touches};
 use crate::system::{Finished, System, SystemError, UnitStatus};
 
 /// What every kind of resource can do.
@@ -29,9 +29,9 @@ pub(crate) trait Converge {
     /// Makes it right. Called only after a check found that it differs, and safe after a run that was killed anywhere.
     fn apply(&self, cx: &Context<'_>, progress: Progress<'_>) -> Result<Applied, Failure>;
 
-    /// The path whose content it decides, for later steps that read it.
-    fn path(&self) -> Option<String> {
-        None
+    /// What a change of it means for later steps.
+    fn touches(&self) -> Touches {
+        Touches::Nothing
     }
 }
 

@@ -1,7 +1,7 @@
 use bascule_plan::Sysctl;
 
 use super::{Applied, Context, Converge, Failure, Progress, Verdict};
-use crate::pending::Pending;
+use crate::pending::{Pending, Touches};
 use crate::place::put_file;
 use crate::system::{Access, Kind};
 
@@ -33,8 +33,8 @@ impl Converge for Sysctl {
         Ok(Applied::check_again())
     }
 
-    fn path(&self) -> Option<String> {
-        Some(file(self))
+    fn touches(&self) -> Touches {
+        Touches::Path(file(self))
     }
 }
 

@@ -33,16 +33,22 @@ impl Converge for Unit {
             }
         }
         let status = cx.unit(&self.name)?;
-        for need in needs(self, &status, cx, &Pending::default())? {
-            for verb in need.verbs {
-                systemctl(self, *verb, cx, progress)?;
+        let needs = needs(self, &status, cx, &Pending::default())?;
+        let verbs: Vec<UnitVerb> = needs.iter().flat_map(|need| need.verbs).copied().collect();
+        for verb in verbs {
+            // What was known of the last start ends here; whoever is killed before the end of this one owes another.
+            match verb {
+                UnitVerb::Start | UnitVerb::Restart => unit_record::save(&self.name, &record.start_owed(), cx.system)?,
+                UnitVerb::Reload => unit_record::save(&self.name, &record.reload_owed(), cx.system)?,
+                _ => {}
             }
+            systemctl(self, verb, cx, progress)?;
         }
         if self.state == UnitState::Running {
             stays_active(self, cx)?;
             unit_record::save(&self.name, &record, cx.system)?;
         }
-        Ok(Applied::CheckAgain(evidence_of(cx.system, &self.name)))
+        Ok(Applied::check_again())
     }
 }
 
@@ -97,7 +103,9 @@ fn running_needs(unit: &Unit, status: &UnitStatus, cx: &Context<'_>, pending: &P
     }
     match status.enabled.as_str() {
         "masked" | "masked-runtime" => need("is masked".to_owned(), &[UnitVerb::Unmask, UnitVerb::Enable]),
-        "disabled" | "enabled-runtime" | "linked" | "linked-runtime" => need("is not enabled".to_owned(), &[UnitVerb::Enable]),
+        "disabled" | "enabled-runtime" | "linked" | "linked-runtime" => {
+            need("is not enabled".to_owned(), &[UnitVerb::Enable])
+        }
         // What cannot be enabled (static, generated, transient) or is by another unit (alias, indirect) is fine.
         _ => {}
     }
@@ -129,19 +137,21 @@ fn changed(unit: &Unit, cx: &Context<'_>, pending: &Pending) -> Result<Option<(O
         return Ok(has_inputs.then_some((OnChange::Restart, why)));
     };
     let now = Record::of_now(unit, cx.system)?;
-    if recorded.inputs != now.inputs {
-        return Ok(Some((OnChange::Restart, "its inputs differ from those of its last good start".to_owned())));
+    if recorded.inputs.digest != now.inputs.digest {
+        return Ok(Some((OnChange::Restart, "its inputs changed since its last good start".to_owned())));
     }
     if let Some(why) = would_change(&unit.reload_inputs) {
         return Ok(Some((OnChange::Reload, why)));
     }
-    let differs = recorded.reload_inputs != now.reload_inputs;
-    Ok(differs.then(|| (OnChange::Reload, "its inputs differ from those of its last good reload".to_owned())))
+    let differs = recorded.reload_inputs.digest != now.reload_inputs.digest;
+    Ok(differs.then(|| (OnChange::Reload, "its inputs changed since its last good reload".to_owned())))
 }
 
 fn not_found(unit: &Unit, pending: &Pending) -> Result<Verdict, Failure> {
-    match (unit.state, pending.any()) {
-        (UnitState::Running, true) => Ok(Verdict::Differs("comes with the changes above, and is started then".to_owned())),
+    match (unit.state, pending.may_bring_units()) {
+        (UnitState::Running, true) => {
+            Ok(Verdict::Differs("comes with the changes above, and is started then".to_owned()))
+        }
         (UnitState::Running, false) => Err(Failure::new(format!("there is no unit {}", unit.name))),
         (_, true) => Ok(Verdict::Differs("may come with the changes above, and is stopped then".to_owned())),
         (_, false) => Ok(Verdict::Right("there is no such unit".to_owned())),

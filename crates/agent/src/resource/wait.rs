@@ -60,8 +60,12 @@ impl Converge for Wait {
 fn time_is_up(wait: &Wait, cx: &Context<'_>, waited_ms: u64, answer: String) -> Result<Applied, Failure> {
     let what = describe(&wait.probe);
     match wait.on_timeout {
-        OnTimeout::GoOn => Ok(Applied::Settled(format!("goes on after {waited_ms} ms of waiting for {what}: {answer}"))),
-        OnTimeout::Fail => Err(failure(wait, cx, format!("waited {waited_ms} ms for {what}; last answer: {answer}"), answer)),
+        OnTimeout::GoOn => {
+            Ok(Applied::Settled(format!("goes on after {waited_ms} ms of waiting for {what}: {answer}")))
+        }
+        OnTimeout::Fail => {
+            Err(failure(wait, cx, format!("waited {waited_ms} ms for {what}; last answer: {answer}"), answer))
+        }
     }
 }
 

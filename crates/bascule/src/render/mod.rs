@@ -43,7 +43,7 @@ pub(crate) fn failed(events: &mpsc::UnboundedSender<Event>, failed: Failed, elap
         count = diagnostics.iter().count() as u64;
         for diagnostic in diagnostics.iter() {
             let _ = events.send(Event::Diagnostic {
-                file: diagnostic.file.clone(),
+                file: diagnostic.file.display().to_string(),
                 line: diagnostic.line,
                 column: diagnostic.column,
                 message: diagnostic.message.clone(),

@@ -80,7 +80,7 @@ impl History {
 
 fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING);
+    table.load_style(NOTHING);
     table.set_header(header.map(|title| Cell::new(title).add_attribute(Attribute::Dim)));
     table
 }

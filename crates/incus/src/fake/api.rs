@@ -8,9 +8,9 @@ use super::FakeIncus;
 use super::world::DEFAULT;
 use crate::api::Incus;
 use crate::types::{
-    Changes, Config, Exec, Exited, Image, Instance, InstanceFile, InstancePatch, Network, NewImage, NewInstance, Profile,
-    Progress, Project, Publish, STDERR_TAIL_BYTES, Server, Status, Stdin, StopMode, StoragePool, Terminal, TerminalInput,
-    Transferred, Volume,
+    Changes, Config, Exec, Exited, Image, Instance, InstanceFile, InstancePatch, Network, NewImage, NewInstance,
+    Profile, Progress, Project, Publish, STDERR_TAIL_BYTES, Server, Status, Stdin, StopMode, StoragePool, Terminal,
+    TerminalInput, Transferred, Volume,
 };
 use crate::{Error, Result};
 
@@ -44,6 +44,10 @@ impl Incus for FakeIncus {
     async fn delete_project(&self, name: &str) -> Result<()> {
         let call = self.log("delete-project", "", name, "");
         self.change(call, |doing| self.world().delete_project(doing, name)).await
+    }
+
+    async fn uplink_mtu(&self) -> Result<Option<u32>> {
+        Ok(Some(1500))
     }
 
     async fn network(&self, project: &str, name: &str) -> Result<Option<Network>> {

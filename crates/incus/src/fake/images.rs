@@ -16,7 +16,8 @@ impl World {
 
     /// By alias or fingerprint.
     pub(super) fn image(&self, project: &str, reference: &str) -> Option<Image> {
-        let is_meant = |image: &Image| image.fingerprint == reference || image.aliases.iter().any(|alias| alias == reference);
+        let is_meant =
+            |image: &Image| image.fingerprint == reference || image.aliases.iter().any(|alias| alias == reference);
         self.images(project).into_iter().find(is_meant)
     }
 

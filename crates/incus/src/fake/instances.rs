@@ -28,7 +28,13 @@ impl World {
         self.instances.get(&key(project, name)).ok_or_else(|| Error::answered(doing, 404, "Instance not found"))
     }
 
-    pub(super) fn create_instance(&mut self, doing: &str, project: &str, new: &NewInstance, image: &Image) -> Result<()> {
+    pub(super) fn create_instance(
+        &mut self,
+        doing: &str,
+        project: &str,
+        new: &NewInstance,
+        image: &Image,
+    ) -> Result<()> {
         let home = self.home(doing, project, "features.profiles")?;
         for profile in &new.profiles {
             if !self.profiles.contains_key(&key(&home, profile)) {
@@ -46,13 +52,21 @@ impl World {
             created_at: EPOCH.to_owned(),
         };
         take_image(&mut instance, image);
-        insert(&mut self.instances, project, &new.name, instance, || Error::answered(doing, 409, "The instance already exists"))?;
+        insert(&mut self.instances, project, &new.name, instance, || {
+            Error::answered(doing, 409, "The instance already exists")
+        })?;
         self.check_devices(doing, project, &new.name).inspect_err(|_| {
             self.instances.remove(&key(project, &new.name));
         })
     }
 
-    pub(super) fn patch_instance(&mut self, doing: &str, project: &str, name: &str, patch: &InstancePatch) -> Result<()> {
+    pub(super) fn patch_instance(
+        &mut self,
+        doing: &str,
+        project: &str,
+        name: &str,
+        patch: &InstancePatch,
+    ) -> Result<()> {
         let before = self.existing(doing, project, name)?.clone();
         let mut after = before.clone();
         merge(&mut after.config, &patch.config);
@@ -67,17 +81,7 @@ impl World {
         if self.existing(doing, project, name)?.status != Status::Stopped {
             return Err(Error::answered(doing, 400, "The instance is already running"));
         }
-        let networks = self.networks_of(project, name);
-        let taken = self.instances.iter().any(|((owner, other), instance)| {
-            owner != project
-                && other == name
-                && instance.status != Status::Stopped
-                && self.networks_of(owner, other).iter().any(|network| networks.contains(network))
-        });
-        if taken {
-            let message = format!("Failed start validation: Instance DNS name \"{name}\" already used on network");
-            return Err(Error::answered(doing, 400, &message));
-        }
+        self.check_unique(doing, project, name)?;
         self.set(project, name, Status::Running);
         Ok(())
     }
@@ -135,11 +139,14 @@ impl World {
         devices
     }
 
-    /// What the devices name must exist, and no address may be somebody else's.
+    /// What the devices name must exist.
     fn check_devices(&self, doing: &str, project: &str, name: &str) -> Result<()> {
         let refuse = |message: String| Err(Error::answered(doing, 400, &message));
         let devices = self.expanded_devices(project, name);
-        if !devices.values().any(|device| device.get("path").is_some_and(|path| path == "/") && device.contains_key("pool")) {
+        if !devices
+            .values()
+            .any(|device| device.get("path").is_some_and(|path| path == "/") && device.contains_key("pool"))
+        {
             return refuse("No root device could be found".to_owned());
         }
         for (device_name, device) in &devices {
@@ -154,12 +161,27 @@ impl World {
                 return refuse(format!("Device validation failed for \"{device_name}\": Storage volume not found"));
             }
         }
+        Ok(())
+    }
+
+    /// Nobody else on its networks, in any project and in any state, may have the name or an address of an instance that
+    /// is started. (Incus does not mind when the second one is created.)
+    fn check_unique(&self, doing: &str, project: &str, name: &str) -> Result<()> {
+        let refuse =
+            |taken: String| Err(Error::answered(doing, 400, &format!("Failed start validation for device: {taken}")));
+        let addresses_of = |project: &str, name: &str| -> Vec<IpAddr> {
+            self.expanded_devices(project, name).values().filter_map(address).collect()
+        };
         let networks = self.networks_of(project, name);
-        let addresses: Vec<IpAddr> = devices.values().filter_map(address).collect();
+        let addresses = addresses_of(project, name);
         for (owner, other) in self.instances.keys().filter(|it| **it != key(project, name)) {
-            let shares = self.networks_of(owner, other).iter().any(|network| networks.contains(network));
-            let taken = self.expanded_devices(owner, other).values().filter_map(address).find(|it| addresses.contains(it));
-            if let Some(taken) = taken.filter(|_| shares) {
+            if !self.networks_of(owner, other).iter().any(|network| networks.contains(network)) {
+                continue;
+            }
+            if other == name {
+                return refuse(format!("Instance DNS name \"{name}\" already used on network"));
+            }
+            if let Some(taken) = addresses_of(owner, other).iter().find(|it| addresses.contains(it)) {
                 return refuse(format!("IP address \"{taken}\" already defined on another NIC"));
             }
         }
@@ -189,4 +211,3 @@ fn take_image(instance: &mut Instance, image: &Image) {
 fn address(device: &Device) -> Option<IpAddr> {
     device.get("ipv4.address")?.parse().ok()
 }
-

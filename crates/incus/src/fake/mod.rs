@@ -29,8 +29,8 @@
 //!
 //! # What it promises
 //! The rules that `tests/lab.rs` checks on it and on a real daemon with the same code: names are unique in a project;
-//! a started instance's name is unique on its network over all projects; an address is unique on its network; only stopped instances are
-//! started, rebuilt, published and deleted, only running ones run commands; files can be pushed either way; a rebuild
+//! an instance does not start while another one on its network, in any project and even stopped, has its name or its
+//! address; only stopped instances are started, rebuilt, published and deleted, only running ones run commands; files can be pushed either way; a rebuild
 //! keeps configuration and devices; what is in use (networks, volumes, profiles, projects) is not deleted; a project
 //! without a feature looks in `default`.
 //!
@@ -99,8 +99,13 @@ impl FakeIncus {
 
     fn log(&self, verb: &'static str, project: &str, object: &str, detail: &str) -> Call {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let call =
-            Call { index: calls.len(), verb, project: project.to_owned(), object: object.to_owned(), detail: detail.to_owned() };
+        let call = Call {
+            index: calls.len(),
+            verb,
+            project: project.to_owned(),
+            object: object.to_owned(),
+            detail: detail.to_owned(),
+        };
         calls.push(call.clone());
         call
     }

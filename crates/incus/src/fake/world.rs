@@ -7,7 +7,8 @@ use crate::{Error, Result};
 
 pub(super) const DEFAULT: &str = "default";
 /// Features that a new project has unless it says otherwise. `features.networks` is not among them.
-const FEATURES: [&str; 4] = ["features.images", "features.profiles", "features.storage.buckets", "features.storage.volumes"];
+const FEATURES: [&str; 4] =
+    ["features.images", "features.profiles", "features.storage.buckets", "features.storage.volumes"];
 /// The kernel's limit for an interface.
 const BRIDGE_NAME_LEN_MAX: usize = 15;
 
@@ -74,7 +75,8 @@ impl World {
     pub(super) fn patch_project(&mut self, doing: &str, name: &str, changes: &Changes) -> Result<()> {
         let is_empty = self.is_empty(name);
         let config = self.projects.get_mut(name).ok_or_else(|| Error::answered(doing, 404, "Project not found"))?;
-        let changes_features = changes.iter().any(|(key, value)| key.starts_with("features.") && config.get(key) != value.as_ref());
+        let changes_features =
+            changes.iter().any(|(key, value)| key.starts_with("features.") && config.get(key) != value.as_ref());
         if changes_features && !is_empty {
             return Err(Error::answered(doing, 400, "Project feature cannot be changed on non-empty project"));
         }
@@ -108,7 +110,8 @@ impl World {
     pub(super) fn network(&self, project: &str, name: &str) -> Option<Network> {
         let home = self.home("", project, "features.networks").ok()?;
         let config = self.networks.get(&key(&home, name))?.clone();
-        let used_by = self.users(&home, "features.networks", |device| device.get("network").is_some_and(|network| network == name));
+        let used_by = self
+            .users(&home, "features.networks", |device| device.get("network").is_some_and(|network| network == name));
         Some(Network { name: name.to_owned(), config, managed: true, used_by })
     }
 
@@ -122,7 +125,8 @@ impl World {
 
     pub(super) fn patch_network(&mut self, doing: &str, project: &str, name: &str, changes: &Changes) -> Result<()> {
         let home = self.home(doing, project, "features.networks")?;
-        let network = self.networks.get_mut(&key(&home, name)).ok_or_else(|| Error::answered(doing, 404, "Network not found"))?;
+        let network =
+            self.networks.get_mut(&key(&home, name)).ok_or_else(|| Error::answered(doing, 404, "Network not found"))?;
         merge(network, changes);
         Ok(())
     }
@@ -152,7 +156,10 @@ impl World {
 
     pub(super) fn put_profile(&mut self, doing: &str, project: &str, profile: Profile) -> Result<()> {
         let home = self.home(doing, project, "features.profiles")?;
-        let old = self.profiles.get_mut(&key(&home, &profile.name)).ok_or_else(|| Error::answered(doing, 404, "Profile not found"))?;
+        let old = self
+            .profiles
+            .get_mut(&key(&home, &profile.name))
+            .ok_or_else(|| Error::answered(doing, 404, "Profile not found"))?;
         *old = profile;
         Ok(())
     }
@@ -163,7 +170,8 @@ impl World {
             return Err(Error::answered(doing, 404, "Profile not found"));
         }
         let used = self.instances.iter().any(|((owner, _), instance)| {
-            self.home(doing, owner, "features.profiles").is_ok_and(|it| it == home) && instance.profiles.iter().any(|it| it == name)
+            self.home(doing, owner, "features.profiles").is_ok_and(|it| it == home)
+                && instance.profiles.iter().any(|it| it == name)
         });
         if name == DEFAULT || used {
             return Err(Error::answered(doing, 400, "Profile is currently in use"));
@@ -190,12 +198,21 @@ impl World {
         own.map(volume).collect()
     }
 
-    pub(super) fn create_volume(&mut self, doing: &str, project: &str, pool: &str, name: &str, config: Config) -> Result<()> {
+    pub(super) fn create_volume(
+        &mut self,
+        doing: &str,
+        project: &str,
+        pool: &str,
+        name: &str,
+        config: Config,
+    ) -> Result<()> {
         let home = self.home(doing, project, "features.storage.volumes")?;
         if pool != DEFAULT {
             return Err(Error::answered(doing, 404, "Storage pool not found"));
         }
-        insert(&mut self.volumes, &home, name, config, || Error::answered(doing, 409, "Volume by that name already exists"))
+        insert(&mut self.volumes, &home, name, config, || {
+            Error::answered(doing, 409, "Volume by that name already exists")
+        })
     }
 
     pub(super) fn delete_volume(&mut self, doing: &str, project: &str, pool: &str, name: &str) -> Result<()> {
@@ -244,7 +261,13 @@ fn names<'a, T>(map: &'a Named<T>, project: &'a str) -> impl Iterator<Item = &'a
     map.keys().filter(move |(owner, _)| owner == project).map(|(_, name)| name.as_str())
 }
 
-pub(super) fn insert<T>(map: &mut Named<T>, project: &str, name: &str, value: T, taken: impl FnOnce() -> Error) -> Result<()> {
+pub(super) fn insert<T>(
+    map: &mut Named<T>,
+    project: &str,
+    name: &str,
+    value: T,
+    taken: impl FnOnce() -> Error,
+) -> Result<()> {
     if map.contains_key(&key(project, name)) {
         return Err(taken());
     }

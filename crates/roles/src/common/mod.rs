@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 
 use bascule_plan::{LineItem, Probe};
 use bascule_spec::Platform;
+use minijinja::context;
 
 use crate::RoleError;
 use crate::group::{Group, file, running, script_path, validated, wait};
@@ -16,8 +17,7 @@ use crate::template::render;
 const METRICS_PORT: u16 = 9100;
 
 pub(crate) fn steps(platform: &Platform, instance: &str, address: Ipv4Addr) -> Result<Vec<LineItem>, RoleError> {
-    let groups =
-        [journal(), ssh::steps(platform, instance)?, fail2ban(platform)?, updates(), metrics(address)];
+    let groups = [journal(), ssh::steps(platform, instance)?, fail2ban(platform)?, updates(), metrics(address)];
     Ok(groups.into_iter().flat_map(Group::into_items).collect())
 }
 
@@ -39,7 +39,7 @@ fn fail2ban(platform: &Platform) -> Result<Group, RoleError> {
     let jail = render(
         "fail2ban.local.j2",
         include_str!("fail2ban.local.j2"),
-        [("gateway", platform.network.gateway.to_string())],
+        context! { gateway => platform.network.gateway.to_string() },
     )?;
     group.step(
         "jail",
@@ -75,7 +75,11 @@ fn metrics(address: Ipv4Addr) -> Group {
         "let node_exporter listen on the instance's address",
         file(DEFAULTS, 0o644, format!("ARGS=\"--web.listen-address={address}:{METRICS_PORT}\"\n")),
     );
-    group.step("restarts", "start it again until the address is there", file(DROP_IN, 0o644, include_str!("node_exporter.conf")));
+    group.step(
+        "restarts",
+        "start it again until the address is there",
+        file(DROP_IN, 0o644, include_str!("node_exporter.conf")),
+    );
     let unit = "prometheus-node-exporter.service";
     group.step("service", "run node_exporter", running(unit, &[DEFAULTS, DROP_IN], &[]));
     let listening = Probe::Tcp { address: format!("{address}:{METRICS_PORT}") };

@@ -1,4 +1,5 @@
 use bascule_spec::Platform;
+use minijinja::context;
 
 use crate::RoleError;
 use crate::group::{Group, command, directory, running, script_path, validated};
@@ -12,10 +13,7 @@ const DROP_IN: &str = "/etc/ssh/sshd_config.d/10-bascule.conf";
 pub(super) fn steps(platform: &Platform, instance: &str) -> Result<Group, RoleError> {
     let mut group = Group::new("common/ssh");
     group.packages("install the SSH server", &["openssh-server"]);
-    group.scripts(&[
-        ("sshd-check", include_str!("sshd-check.sh")),
-        ("ssh-host-key", include_str!("ssh-host-key.sh")),
-    ]);
+    group.scripts(&[("sshd-check", include_str!("sshd-check.sh")), ("ssh-host-key", include_str!("ssh-host-key.sh"))]);
 
     // An image brings the key that was made when its packages were installed: the same for all its instances.
     let (program, owner) = (script_path("ssh-host-key"), format!("{instance}.{}", platform.incus.project));
@@ -34,7 +32,7 @@ pub(super) fn steps(platform: &Platform, instance: &str) -> Result<Group, RoleEr
     );
 
     let sources: Vec<String> = platform.ssh.allow_from.iter().map(|net| net.trunc().to_string()).collect();
-    let config = render("sshd.conf.j2", include_str!("sshd.conf.j2"), [("sources", &sources)])?;
+    let config = render("sshd.conf.j2", include_str!("sshd.conf.j2"), context! { sources => &sources })?;
     let program = script_path("sshd-check");
     let check: Vec<&str> = [program.as_str(), "{}"].into_iter().chain(sources.iter().map(String::as_str)).collect();
     group.step("hardening", "harden the SSH server", validated(DROP_IN, 0o644, config, &check));

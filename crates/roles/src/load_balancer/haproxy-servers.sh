@@ -25,6 +25,10 @@ echo "show stat" | socat -t 5 - UNIX-CONNECT:/run/haproxy/admin.sock | awk -F, -
         if (!healthy) bad[$1] = bad[$1] (bad[name] = " " name " is " status " (" check ")")
     }
     END {
+        if (!NR) {
+            print "HAProxy does not answer"
+            exit 2
+        }
         count = split(wanted, names, " ")
         for (n = 1; n <= count; n++) {
             if (!(names[n] in seen)) told = told " " names[n] " is not known to HAProxy"

@@ -27,12 +27,17 @@ done | awk -F, -v wanted="$*" '
         for (n = 1; n <= count; n++) want[names[n]] = 1
     }
     /^# / {
+        answered = 1
         sub(/^# /, "")
         for (n = 1; n <= NF; n++) column[$n] = n
         next
     }
     $2 == "BACKEND" && ($1 in want) { left += $column["scur"]; of[$1] += $column["scur"] }
     END {
+        if (!answered) {
+            print "no worker of HAProxy told its sessions"
+            exit 2
+        }
         if (!left) exit 0
         for (n = 1; n <= count; n++) if (of[names[n]]) told = told (told ? ", " : "") of[names[n]] " on " names[n]
         print "sessions left: " told

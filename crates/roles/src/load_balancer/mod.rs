@@ -10,11 +10,14 @@ use std::net::Ipv4Addr;
 
 use bascule_plan::{LineItem, Probe, Resource};
 use bascule_spec::{Colour, Component, Instance, Platform, Topology};
+use minijinja::context;
 
 use crate::group::{Group, command, file, linger, running, script_path, sysctl, validated, wait};
+use crate::template::render;
 use crate::{Facts, Releases, RoleError};
 
 const UNIT: &str = "haproxy.service";
+const DROP_IN: &str = "/etc/systemd/system/haproxy.service.d/bascule.conf";
 const CONFIG: &str = "/etc/haproxy/haproxy.cfg";
 /// Named in `haproxy.cfg` and in the program `haproxy-colour`, too.
 const COLOUR_MAP: &str = "/etc/haproxy/colour.map";
@@ -25,6 +28,11 @@ pub(crate) fn backend(component: &Component, colour: Option<Colour>) -> String {
         Some(colour) => format!("{}_{colour}", component.name),
         None => component.name.clone(),
     }
+}
+
+/// The backend of the tunnels to the replicas of another one.
+fn tunnels(backend: &str) -> String {
+    format!("{backend}_tunnels")
 }
 
 /// Everything but the waits for replicas.
@@ -39,6 +47,7 @@ pub(crate) fn steps(platform: &Platform, facts: &Facts) -> Result<Vec<LineItem>,
     let mut haproxy = Group::new("load_balancer/haproxy");
     haproxy.packages("install HAProxy", &["haproxy", "socat"]);
     haproxy.scripts(&[
+        ("haproxy-reload", include_str!("haproxy-reload.sh")),
         ("haproxy-colour", include_str!("haproxy-colour.sh")),
         ("haproxy-servers", include_str!("haproxy-servers.sh")),
         ("haproxy-sessions", include_str!("haproxy-sessions.sh")),
@@ -46,11 +55,18 @@ pub(crate) fn steps(platform: &Platform, facts: &Facts) -> Result<Vec<LineItem>,
     if coloured {
         haproxy.step("colour", "record the active colour on disk", colour_map(&facts.releases));
     }
+    let drop_in = context! { files_max => u64::from(platform.load_balancer.connections_max) * 2 + 10_000 };
+    let drop_in = render("haproxy.service.j2", include_str!("haproxy.service.j2"), drop_in)?;
+    haproxy.step(
+        "limits",
+        "let HAProxy hold that many connections, and tell how a reload went",
+        file(DROP_IN, 0o644, drop_in),
+    );
     let config = config::render(platform, facts)?;
-    let validate = ["haproxy", "-c", "-q", "-f", "{}"];
+    let validate = ["haproxy", "-c", "-f", "{}"];
     haproxy.step("config", "configure HAProxy", validated(CONFIG, 0o644, config, &validate));
     haproxy.take(LEASE);
-    haproxy.step("service", "run HAProxy", running(UNIT, &[], &[CONFIG]));
+    haproxy.step("service", "run HAProxy", running(UNIT, &[DROP_IN], &[CONFIG]));
     let door = Probe::Tcp { address: format!("127.0.0.1:{}", platform.load_balancer.port) };
     haproxy.step("door", "wait until the front door is open", wait(door, Some(UNIT), 15_000));
     haproxy.release(LEASE);
@@ -61,12 +77,14 @@ pub(crate) fn steps(platform: &Platform, facts: &Facts) -> Result<Vec<LineItem>,
 }
 
 /// Moves the traffic to the active colour, then asks every component through the front door for its commit.
-pub(crate) fn switch(platform: &Platform, releases: &Releases, commit: &str) -> Vec<LineItem> {
+pub(crate) fn switch(platform: &Platform, releases: &Releases, commit: Option<&str>) -> Vec<LineItem> {
     let mut group = Group::new("load_balancer/switch");
     group.take(crate::line::SWITCH_LEASE);
     group.step("colour", "record the active colour on disk", colour_map(releases));
     group.step("traffic", "send traffic to the active colour", runtime_map());
-    for component in &platform.components {
+    let asked =
+        commit.into_iter().flat_map(|commit| platform.components.iter().map(move |component| (component, commit)));
+    for (component, commit) in asked {
         let url = format!("http://127.0.0.1:{}{}", platform.load_balancer.port, component.version);
         let answer = Probe::Http { url, contains: Some(commit.to_owned()) };
         let title = format!("ask {} through the front door for the commit", component.name);
@@ -79,7 +97,8 @@ pub(crate) fn switch(platform: &Platform, releases: &Releases, commit: &str) -> 
 /// Waits, within bounds, until nobody uses a colour any more.
 pub(crate) fn drain(platform: &Platform, colour: Colour) -> Vec<LineItem> {
     let mut argv = vec![script_path("haproxy-sessions")];
-    argv.extend(platform.components.iter().map(|component| backend(component, Some(colour))));
+    let backends = platform.components.iter().map(|component| backend(component, Some(colour)));
+    argv.extend(backends.flat_map(|backend| [tunnels(&backend), backend]));
     let mut group = Group::new("load_balancer/drain");
     let timeout_ms = platform.release.drain_timeout_ms;
     group.step("sessions", format!("let the sessions on {colour} end"), linger(Probe::Command { argv }, timeout_ms));

@@ -39,12 +39,13 @@ impl<'a> Context<'a> {
         self.diagnostics.push(Diagnostic::new(place, message, help));
     }
 
-    pub(crate) fn locate(&self, path: &[&str]) -> Place {
-        self.root.locate(path)
+    /// Reports a mistake in a text that nobody should see.
+    pub(crate) fn report_concealed(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::concealed(place, message, help));
     }
 
-    pub(crate) fn has(&self, path: &[&str]) -> bool {
-        self.root.get(path).is_some()
+    pub(crate) fn locate(&self, path: &[&str]) -> Place {
+        self.root.locate(path)
     }
 
     /// The keys of a table in the order of the file, which the types in `raw` do not keep.

@@ -6,7 +6,7 @@ use super::Context;
 use super::instances::Group;
 use super::names::host;
 use crate::raw::{self, Survives};
-use crate::words::{alternatives, count, did_you_mean, heading};
+use crate::words::{alternatives, count, heading};
 
 /// The cluster's members, in the order of the file, with their failure domains.
 pub(super) struct Hosts<'a> {
@@ -44,6 +44,19 @@ impl<'a> Hosts<'a> {
         }
     }
 
+    /// All hosts, the first of each failure domain before the second of any: members that follow each other are apart.
+    fn spread(&self) -> Vec<&'a str> {
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut ranked: Vec<(usize, &str)> = Vec::new();
+        for (name, domain) in &self.domains {
+            let rank = seen.entry(domain).or_default();
+            ranked.push((*rank, name));
+            *rank += 1;
+        }
+        ranked.sort_by_key(|(rank, _)| *rank);
+        ranked.into_iter().map(|(_, name)| name).collect()
+    }
+
     fn domain(&self, host: &str) -> Option<&'a str> {
         self.domains
             .iter()
@@ -57,17 +70,17 @@ impl Group<'_> {
     pub(super) fn hosts<'b>(&'b self, hosts: &Hosts<'b>, context: &mut Context<'_>) -> Vec<&'b str> {
         let all: Vec<&str> = hosts.domains.iter().map(|(name, _)| *name).collect();
         let Some(chosen) = &self.placement.hosts else {
-            return all;
+            return hosts.spread();
         };
         for (index, host) in chosen.iter().enumerate() {
             if !all.contains(&host.as_str()) && !context.is_suspect(&["hosts"]) {
-                let help = did_you_mean(host, &all).unwrap_or_else(|| match all.as_slice() {
+                let help = match all.as_slice() {
                     [] => format!("add [hosts.{host}], or remove `hosts` here"),
                     _ => format!(
-                        "add [hosts.{host}], or use {}",
+                        "use {}, or add [hosts.{host}]",
                         alternatives(all.iter().map(ToString::to_string))
                     ),
-                });
+                };
                 let index = index.to_string();
                 context.report(&self.item("hosts", &index), format!("there is no host `{host}`"), help);
             }

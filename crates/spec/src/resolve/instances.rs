@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Context;
 use super::hosts::Hosts;
-use super::names::{INSTANCE_NAME_MAX, label};
+use super::names::{INSTANCE_NAME_MAX, RESERVED, label};
 use super::pins::{Pins, room};
 use crate::platform::{Colour, Instance, Network, Role, Topology};
 use crate::raw::{self, Placement};
@@ -21,6 +21,8 @@ pub(super) fn instances(file: &raw::File, network: Option<&Network>, context: &m
         group.check_size(&hosts, context);
         for instance in group.instances(&hosts, network, &mut pins, context) {
             match owners.insert(instance.name.clone(), group) {
+                // `lb` was refused already.
+                Some(_) if group.path.last().is_some_and(|name| RESERVED.contains(name)) => break,
                 Some(other) => {
                     let (this, other) = (heading(&group.path), heading(&other.path));
                     let message = format!("{other} and {this} both make an instance `{}`", instance.name);
@@ -124,20 +126,19 @@ impl<'a> Group<'a> {
             return;
         }
         let title = heading(&self.path);
-        if self.quorum && (size < 3 || size % 2 == 0) {
+        if self.quorum && (size < 3 || size.is_multiple_of(2)) {
             let why = match size {
                 0 | 1 => "one member is no quorum: its loss is the loss of all".to_owned(),
                 2 => "two members lose the quorum when either is lost".to_owned(),
                 _ => format!("{size} members survive no more losses than {}", size - 1),
             };
-            let fewer = if size > 3 {
-                format!("{} or ", size - 1)
+            let odd = if size > 3 {
+                format!("{} or {}", size - 1, size + 1)
             } else {
-                String::new()
+                "3".to_owned()
             };
-            let more = if size % 2 == 0 { size + 1 } else { 3 };
             let help = format!(
-                "set `{} = {fewer}{more}`: a group that elects a leader needs an odd number of at least 3",
+                "set `{}` to {odd}: a group that elects a leader needs an odd number of at least 3",
                 self.count_key
             );
             context.report(&path, format!("{title} has a quorum of {size}: {why}"), help);

@@ -12,6 +12,7 @@ mod pins;
 mod ssh;
 
 pub(crate) use context::Context;
+pub(crate) use names::is_label;
 
 use crate::platform::{Incus, LoadBalancer, Platform, Release};
 use crate::raw;

@@ -1,15 +1,22 @@
 //! Names and numbers that something outside of the file has rules for.
 
 use super::Context;
+use crate::words::all_of;
 
 /// The longest name that Incus takes, and the longest label of a DNS name.
 pub(super) const INSTANCE_NAME_MAX: usize = 63;
+/// What a part of a platform is selected by, beside the names that the file gives.
+pub(super) const RESERVED: [&str; 3] = ["lb", "common", "component"];
+
+/// Lower-case letters, digits and inner hyphens, a letter first.
+pub(crate) fn is_label(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(inner) && !name.ends_with('-')
+}
 
 /// The names of components and groups begin the names of instances, which are host names.
 pub(super) fn label(name: &str, path: &[&str], context: &mut Context<'_>) {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let sound = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(inner) && !name.ends_with('-');
-    if !sound {
+    if !is_label(name) {
         let message = format!("`{name}` cannot begin the name of an instance, which is a host name");
         let help = match suggest(name) {
             Some(suggestion) => {
@@ -18,11 +25,12 @@ pub(super) fn label(name: &str, path: &[&str], context: &mut Context<'_>) {
             None => "use lower-case letters, digits and inner hyphens, a letter first".to_owned(),
         };
         context.report_key(path, message, help);
-    } else if name == "lb" {
+    } else if RESERVED.contains(&name) {
+        let message = format!("`{name}` is the name of something that every platform has");
         context.report_key(
             path,
-            "`lb` is the name of the load balancers' instances",
-            "choose another name",
+            message,
+            format!("choose another name than {}", all_of(RESERVED.map(str::to_owned))),
         );
     }
 }

@@ -117,12 +117,9 @@ fn keys_of_file(file: &str, context: &mut Context<'_>) -> Vec<String> {
 /// Never repeats the text in a message: it may be a private key.
 fn public_key(text: &str, place: Place, context: &mut Context<'_>) -> Option<String> {
     if text.contains("PRIVATE KEY") {
-        let message = "this is a private key: it must never be in a platform file";
-        context.report_at(
-            place,
-            message,
-            "use the public half, from the `.pub` file beside it; make a new pair if this file was shared",
-        );
+        let message = "this is a private key: it must never be in a platform file or beside one";
+        let help = "use the public half, from the `.pub` file beside it; make a new pair if this file was shared";
+        context.report_concealed(place, message, help);
         return None;
     }
     match ssh_key::PublicKey::from_openssh(text) {
@@ -138,8 +135,14 @@ fn public_key(text: &str, place: Place, context: &mut Context<'_>) -> Option<Str
             None
         }
         Err(error) => {
+            let first = text.split_whitespace().next().unwrap_or_default();
+            let why = match first.parse::<ssh_key::Algorithm>() {
+                _ if first.is_empty() => "it is empty".to_owned(),
+                Ok(ssh_key::Algorithm::Other(_)) | Err(_) => "it does not begin with the type of a key".to_owned(),
+                Ok(_) => format!("it is damaged or cut off ({error})"),
+            };
             let help = "use one line like `ssh-ed25519 AAAA… name`, whole and without options, as in a `.pub` file";
-            context.report_at(place, format!("this is not an OpenSSH public key: {error}"), help);
+            context.report_at(place, format!("this is not an OpenSSH public key: {why}"), help);
             None
         }
     }

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod broken;
+mod damage;
 mod instances;
 mod schema;
 

@@ -28,32 +28,21 @@ async fn a_drain_warns_then_serves_on_then_finishes_what_was_begun() {
     timeout(PATIENCE, warned).await.expect("readiness never turned");
 
     // Load balancers need time to notice: until then, everybody is served as ever.
-    assert_eq!(
-        json(get(address, "/api/v1/health/ready").await).await["status"],
-        "draining"
-    );
+    assert_eq!(json(get(address, "/api/v1/health/ready").await).await["status"], "draining");
     assert_eq!(json(get(address, "/api/v1/health").await).await["ready"], false);
     let live = get(address, "/api/v1/health/live").await;
-    assert_eq!(
-        (live.status(), &live.headers()[CONNECTION]),
-        (StatusCode::OK, &HeaderValue::from_static("close"))
-    );
+    assert_eq!((live.status(), &live.headers()[CONNECTION]), (StatusCode::OK, &HeaderValue::from_static("close")));
     assert_eq!(json(get(address, "/api/v1/status").await).await["commit"], COMMIT);
     let mut late = websocket(address).await;
     next(&mut late).await;
 
     for client in [&mut client, &mut late] {
-        let Message::Close(Some(frame)) = next(client).await else {
-            panic!("the WebSocket was not closed")
-        };
+        let Message::Close(Some(frame)) = next(client).await else { panic!("the WebSocket was not closed") };
         assert_eq!(frame.code, CloseCode::Restart);
     }
     let answer = slow.finish().await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(
-        answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"),
-        "{answer}"
-    );
+    assert!(answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\n0123456789"), "{answer}");
 
     let (status, log) = process.ended().await;
@@ -70,10 +59,7 @@ async fn a_drain_that_runs_out_of_time_says_what_it_cut_and_fails() {
     let (status, log) = process.ended().await;
     assert_eq!(status.code(), Some(1), "{log}");
     let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
-    assert_eq!(
-        (&last["level"], &last["requests"], &last["websockets"]),
-        (&"WARN".into(), &1.into(), &0.into())
-    );
+    assert_eq!((&last["level"], &last["requests"], &last["websockets"]), (&"WARN".into(), &1.into(), &0.into()));
 }
 
 #[tokio::test]
@@ -82,10 +68,7 @@ async fn a_wrong_configuration_is_told_and_nothing_is_served() {
     let output = timeout(PATIENCE, output).await.expect("it went on").unwrap();
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8(output.stderr).unwrap();
-    for problem in [
-        r#"COMMIT is \"main\": must be 40 lower-case hex digits"#,
-        r#"DRAIN_DELAY_MS is \"soon\""#,
-    ] {
+    for problem in [r#"COMMIT is \"main\": must be 40 lower-case hex digits"#, r#"DRAIN_DELAY_MS is \"soon\""#] {
         assert!(told.contains(problem), "{told}");
     }
 }

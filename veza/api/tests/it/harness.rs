@@ -36,16 +36,9 @@ impl Server {
     pub(crate) async fn start(operator_token: Option<&str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let identity = Identity::new(
-            COMMIT.parse().unwrap(),
-            "api-test-1".to_owned(),
-            STARTED_AT.parse().unwrap(),
-        );
+        let identity = Identity::new(COMMIT.parse().unwrap(), "api-test-1".to_owned(), STARTED_AT.parse().unwrap());
         let token = operator_token.map(|token| OperatorToken::new(token).unwrap());
-        let limits = DrainLimits {
-            delay: Duration::ZERO,
-            timeout: PATIENCE,
-        };
+        let limits = DrainLimits { delay: Duration::ZERO, timeout: PATIENCE };
         let (stop, stopped) = oneshot::channel();
         let stopped = async { stopped.await.unwrap_or_default() };
         let done = tokio::spawn(server::run(listener, identity, token, limits, stopped));
@@ -54,10 +47,7 @@ impl Server {
 
     pub(crate) async fn stop(self) -> Open {
         self.stop.send(()).unwrap();
-        timeout(PATIENCE, self.done)
-            .await
-            .expect("the server did not drain")
-            .unwrap()
+        timeout(PATIENCE, self.done).await.expect("the server did not drain").unwrap()
     }
 }
 
@@ -81,9 +71,7 @@ impl Process {
             }
             panic!("the process ended before it served");
         };
-        let address = timeout(PATIENCE, serving)
-            .await
-            .expect("the process never said that it serves");
+        let address = timeout(PATIENCE, serving).await.expect("the process never said that it serves");
         let log = tokio::spawn(async move {
             let mut rest = String::new();
             lines.into_inner().read_to_string(&mut rest).await.unwrap();
@@ -99,10 +87,7 @@ impl Process {
 
     /// Waits for the end by itself, and returns what was logged since it served.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
-        let status = timeout(PATIENCE, self.child.wait())
-            .await
-            .expect("the process did not end")
-            .unwrap();
+        let status = timeout(PATIENCE, self.child.wait()).await.expect("the process did not end").unwrap();
         (status, self.log.await.unwrap())
     }
 }
@@ -110,15 +95,8 @@ impl Process {
 #[expect(clippy::disallowed_methods, reason = "the test is of a process")]
 pub(crate) fn command(variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_veza-api"));
-    command
-        .env_clear()
-        .env("LISTEN_ADDRESS", "127.0.0.1:0")
-        .env("COMMIT", COMMIT)
-        .env("INSTANCE", "api-test-1");
-    command
-        .envs(variables.iter().copied())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
+    command.env_clear().env("LISTEN_ADDRESS", "127.0.0.1:0").env("COMMIT", COMMIT).env("INSTANCE", "api-test-1");
+    command.envs(variables.iter().copied()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
 
@@ -147,10 +125,7 @@ impl SlowRequest {
         stream.write_all(head.as_bytes()).await.unwrap();
         // The server says this when the handler asks for the body: from here on the request is in flight.
         let mut go_on = [0; 25];
-        timeout(PATIENCE, stream.read_exact(&mut go_on))
-            .await
-            .expect("the request was not begun")
-            .unwrap();
+        timeout(PATIENCE, stream.read_exact(&mut go_on)).await.expect("the request was not begun").unwrap();
         assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
         Self(stream)
     }
@@ -159,10 +134,7 @@ impl SlowRequest {
     pub(crate) async fn finish(mut self) -> String {
         self.0.write_all(b"0123456789").await.unwrap();
         let mut answer = String::new();
-        timeout(PATIENCE, self.0.read_to_string(&mut answer))
-            .await
-            .expect("no answer, or not closed")
-            .unwrap();
+        timeout(PATIENCE, self.0.read_to_string(&mut answer)).await.expect("no answer, or not closed").unwrap();
         answer
     }
 }

@@ -7,11 +7,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use crate::harness::{COMMIT, Client, PATIENCE, Server, get, json, websocket};
 
 pub(crate) async fn next(client: &mut Client) -> Message {
-    timeout(PATIENCE, client.next())
-        .await
-        .expect("no message came")
-        .expect("the connection ended")
-        .unwrap()
+    timeout(PATIENCE, client.next()).await.expect("no message came").expect("the connection ended").unwrap()
 }
 
 #[tokio::test]
@@ -27,11 +23,7 @@ async fn text_and_binary_come_back_in_order_and_pings_are_answered() {
     let server = Server::start(None).await;
     let mut client = websocket(server.address).await;
     next(&mut client).await;
-    for message in [
-        Message::text("one ♪"),
-        Message::binary(vec![0, 255, 7]),
-        Message::text(""),
-    ] {
+    for message in [Message::text("one ♪"), Message::binary(vec![0, 255, 7]), Message::text("")] {
         client.send(message.clone()).await.unwrap();
         assert_eq!(next(&mut client).await, message);
     }
@@ -67,10 +59,7 @@ async fn a_client_that_closes_is_no_longer_waited_for() {
     let mut client = websocket(server.address).await;
     next(&mut client).await;
     client.close(None).await.unwrap();
-    while let Some(Ok(_)) = timeout(PATIENCE, client.next())
-        .await
-        .expect("the close was not answered")
-    {}
+    while let Some(Ok(_)) = timeout(PATIENCE, client.next()).await.expect("the close was not answered") {}
     assert!(server.stop().await.is_clean());
 }
 
@@ -83,9 +72,7 @@ async fn a_restart_closes_every_websocket_with_1012() {
     }
     let stopped = tokio::spawn(server.stop());
     for client in &mut clients {
-        let Message::Close(Some(frame)) = next(client).await else {
-            panic!("not closed")
-        };
+        let Message::Close(Some(frame)) = next(client).await else { panic!("not closed") };
         assert_eq!(frame.code, CloseCode::Restart);
     }
     assert!(stopped.await.unwrap().is_clean());

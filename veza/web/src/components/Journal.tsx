@@ -20,6 +20,7 @@ export function Journal({ entries }: { entries: readonly Entry[] }) {
           ))}
         </ol>
       )}
+      <p className={styles.remark}>A machine that restarts says so here. Nothing else on the page should change.</p>
     </section>
   );
 }

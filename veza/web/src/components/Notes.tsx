@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import type { Status, WebVersion } from "../api/client.ts";
-import type { Line } from "../live/line.ts";
+import type { Groove, Line } from "../live/line.ts";
 import { useNow } from "../live/useNow.ts";
 import type { Polled } from "../live/usePolled.ts";
 import { Commit } from "./Commit.tsx";
@@ -30,7 +30,7 @@ export function Notes({ line, status, web }: Props) {
         <Row term="Up for">
           {api ? <Uptime status={api} at_ms={status.at_ms} /> : <Missing problem={status.problem} />}
         </Row>
-        <Row term="Round trip">{median(line.roundTrips_ms)}</Row>
+        <Row term="Round trip">{median(line.grooves)}</Row>
       </dl>
       {newer ? (
         <p className={styles.remark}>
@@ -78,8 +78,8 @@ function agreement(page: string, api: string | undefined): string {
   return "Page and API are of different releases, as they may be while one is taking over.";
 }
 
-function median(roundTrips_ms: readonly number[]): ReactNode {
-  const sorted = roundTrips_ms.toSorted((a, b) => a - b);
+function median(grooves: readonly Groove[]): ReactNode {
+  const sorted = grooves.map((groove) => groove.roundTrip_ms).toSorted((a, b) => a - b);
   const middle = sorted[Math.floor(sorted.length / 2)];
   if (middle === undefined) return <span className={styles.missing}>listening</span>;
   return `${middle.toFixed(1)} ms median, ${sorted.at(-1)?.toFixed(1)} ms at most`;

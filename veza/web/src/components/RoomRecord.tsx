@@ -4,20 +4,21 @@ import { releaseHue } from "./hue.ts";
 import styles from "./RoomRecord.module.css";
 
 const DEGREES = 360 / GROOVES;
-const INNER = 122;
-const OUTER = 212;
+/** The middle of the ring of grooves, and how far a groove reaches to either side of it. */
+const RING = 166;
+const REACH_MIN = 3;
+const REACH_MAX = 44;
 /** Where the needle is, in degrees clockwise from the top. */
 const NEEDLE = 40;
 
-/** The record: a groove for every round trip, long for a slow one, and the latest in figures on its label. */
+/** The record: a groove for every round trip, wide for a slow one, and the latest in figures on its label. */
 export function RoomRecord({ line }: { line: Line }) {
-  const { beats, peer, roundTrips_ms } = line;
-  const latest_ms = line.state === "open" ? roundTrips_ms.at(-1) : undefined;
-  const first = beats - roundTrips_ms.length;
-  const tint = { "--hue": releaseHue(peer?.commit ?? "") } as CSSProperties;
+  const { beats, grooves, peer } = line;
+  const latest_ms = line.state === "open" ? grooves.at(-1)?.roundTrip_ms : undefined;
+  const first = beats - grooves.length;
 
   return (
-    <figure className={styles.figure} data-open={line.state === "open"} style={tint}>
+    <figure className={styles.figure} data-open={line.state === "open"} style={tint(peer?.commit ?? "")}>
       <svg viewBox="0 0 500 480" role="img" aria-label={spoken(line)}>
         <circle className={styles.disc} cx="240" cy="240" r="228" />
         {[220, 198, 176, 154, 132].map((r) => (
@@ -30,16 +31,17 @@ export function RoomRecord({ line }: { line: Line }) {
         <g transform="translate(240 240)">
           {/* One groove further with every beat, in one second: it turns as long as the line is open. */}
           <g className={styles.turning} style={{ transform: `rotate(${NEEDLE - beats * DEGREES}deg)` }}>
-            {roundTrips_ms.map((ms, index) => {
+            {grooves.map(({ roundTrip_ms, commit }, index) => {
               const beat = first + index + 1;
               return (
                 <line
                   key={beat}
                   className={styles.cut}
-                  y1={-INNER}
-                  y2={-INNER - length(ms)}
+                  y1={-RING - reach(roundTrip_ms)}
+                  y2={-RING + reach(roundTrip_ms)}
                   transform={`rotate(${beat * DEGREES})`}
-                  opacity={0.3 + (0.7 * (index + 1)) / roundTrips_ms.length}
+                  opacity={0.3 + (0.7 * (index + 1)) / grooves.length}
+                  style={tint(commit)}
                 />
               );
             })}
@@ -47,32 +49,36 @@ export function RoomRecord({ line }: { line: Line }) {
         </g>
         <circle className={styles.label} cx="240" cy="240" r="100" />
         <circle className={styles.rim} cx="240" cy="240" r="92" />
-        <text className={styles.figureText} x="240" y="236">
-          {latest_ms === undefined ? "· · ·" : figure(latest_ms)}
-        </text>
-        <text className={styles.unit} x="240" y="190">
-          {latest_ms === undefined ? "" : "ms there and back"}
-        </text>
-        <circle className={styles.hole} cx="240" cy="262" r="5" />
-        <text className={styles.unit} x="240" y="298">
+        <text className={styles.small} x="240" y="186">
           {latest_ms === undefined ? "finding the line" : peer?.instance}
         </text>
+        <text className={styles.large} x="240" y="236">
+          {latest_ms === undefined ? "· · ·" : figure(latest_ms)}
+        </text>
+        <circle className={styles.hole} cx="240" cy="264" r="5" />
+        <text className={styles.small} x="240" y="300">
+          {latest_ms === undefined ? "" : "ms there and back"}
+        </text>
         <g className={styles.arm}>
-          <path d="M456 62 436 160 374 118" />
+          <path d="M456 62 434 172 366 132" />
           <circle cx="456" cy="62" r="22" />
           <circle className={styles.pivot} cx="456" cy="62" r="8" />
-          <path className={styles.head} d="M382 124 358 107" />
+          <path className={styles.head} d="M376 138 346 120" />
         </g>
       </svg>
-      <figcaption>The label takes its colour from the release. When it changes, a new one is playing.</figcaption>
+      <figcaption>Label and grooves take their colour from the release that answers. A new one would show.</figcaption>
     </figure>
   );
 }
 
-/** From 1 ms to 1 s over the width of the disc, logarithmic: a slow answer stands out, a fast one is still seen. */
-function length(ms: number): number {
-  const share = Math.log10(Math.min(Math.max(ms, 1), 1_000) * 1.6) / Math.log10(1_600);
-  return share * (OUTER - INNER);
+function tint(commit: string): CSSProperties {
+  return { "--hue": releaseHue(commit) } as CSSProperties;
+}
+
+/** From 1 ms to 1 s over the width of the ring, logarithmic: a slow answer stands out, a fast one is still seen. */
+function reach(ms: number): number {
+  const share = Math.log10(Math.min(Math.max(ms, 1), 1_000)) / 3;
+  return REACH_MIN + share * (REACH_MAX - REACH_MIN);
 }
 
 export function figure(ms: number): string {
@@ -80,7 +86,7 @@ export function figure(ms: number): string {
 }
 
 function spoken(line: Line): string {
-  const latest_ms = line.roundTrips_ms.at(-1);
+  const latest_ms = line.grooves.at(-1)?.roundTrip_ms;
   if (line.state !== "open" || latest_ms === undefined) return "A record that waits for the line";
   return `A record; the last round trip took ${figure(latest_ms)} ms`;
 }

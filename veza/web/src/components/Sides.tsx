@@ -10,7 +10,7 @@ export function Sides() {
         </h2>
         <ul>
           <li>A page and an API that always tell which release they are.</li>
-          <li>Releases you hear rather than notice: a machine that leaves says goodbye, and the line moves on.</li>
+          <li>Releases that do not cut you off: a machine that leaves says goodbye first, and the line moves on.</li>
           <li>A page that stays, whatever happens to the line.</li>
         </ul>
       </div>

@@ -6,13 +6,19 @@ export interface Line {
   state: "trying" | "open" | "waiting";
   /** Who is, or was last, at the other end. */
   peer: Peer | undefined;
-  /** The last round trips in ms, oldest first; at most [`GROOVES`]. */
-  roundTrips_ms: readonly number[];
+  /** The last round trips, oldest first; at most {@link GROOVES}. */
+  grooves: readonly Groove[];
   /** All echoes so far. */
   beats: number;
   /** What happened, newest first. */
   journal: readonly Entry[];
   lostAt_ms: number | undefined;
+}
+
+/** One round trip, and the release that answered. */
+export interface Groove {
+  roundTrip_ms: number;
+  commit: string;
 }
 
 export interface Entry {
@@ -21,13 +27,14 @@ export interface Entry {
   text: string;
 }
 
-export const GROOVES = 90;
+/** One a second: a turn of the record takes a minute. */
+export const GROOVES = 60;
 const ENTRIES = 8;
 
 export const quiet: Line = {
   state: "trying",
   peer: undefined,
-  roundTrips_ms: [],
+  grooves: [],
   beats: 0,
   journal: [],
   lostAt_ms: undefined,
@@ -41,12 +48,10 @@ export function heard(line: Line, event: EchoEvent & { at_ms: number }): Line {
       const text = greeting(line, event.peer, event.at_ms);
       return { ...line, ...noted(line, event.at_ms, text), state: "open", peer: event.peer, lostAt_ms: undefined };
     }
-    case "echoed":
-      return {
-        ...line,
-        beats: line.beats + 1,
-        roundTrips_ms: [...line.roundTrips_ms, event.roundTrip_ms].slice(-GROOVES),
-      };
+    case "echoed": {
+      const groove = { roundTrip_ms: event.roundTrip_ms, commit: line.peer?.commit ?? "unknown" };
+      return { ...line, beats: line.beats + 1, grooves: [...line.grooves, groove].slice(-GROOVES) };
+    }
     case "closed": {
       // One line for one loss, however many tries it takes to get over it.
       if (line.lostAt_ms !== undefined) return { ...line, state: "waiting" };

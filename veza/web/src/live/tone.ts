@@ -13,9 +13,9 @@ export function pitch_hz(roundTrip_ms: number): number {
 }
 
 /** Plays every echo while `on`. Browsers allow that only after a click: `on` must be one's result. */
-export function useTone({ beats, roundTrips_ms }: Line, on: boolean): void {
+export function useTone({ beats, grooves }: Line, on: boolean): void {
   const context = useRef<AudioContext | null>(null);
-  const latest_ms = roundTrips_ms.at(-1);
+  const latest_ms = grooves.at(-1)?.roundTrip_ms;
 
   useEffect(() => {
     if (!on) return;

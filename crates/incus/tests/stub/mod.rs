@@ -1,0 +1,137 @@
+//! What a real daemon cannot be made to do on demand: a scripted server on a unix socket.
+
+mod server;
+
+use std::time::Duration;
+
+use bascule_incus::{Changes, Client, Error, Incus, StopMode, Unreachable};
+use serde_json::json;
+use server::{Script, Server, Stream, WithId, operation};
+
+use crate::conformance::assert_error;
+
+async fn stop(server: &Server) -> bascule_incus::Result<()> {
+    server.client().with_operation_timeout(Duration::from_millis(800)).stop("p", "lb-1", StopMode::Force).await
+}
+
+#[tokio::test]
+async fn an_operation_that_ended_before_anybody_listened_is_found_by_reading_it() {
+    let server = Server::start(Script {
+        streams: vec![Stream::Silent],
+        operation: vec![operation("Success", 200, "")],
+        ..Script::default()
+    });
+    stop(&server).await.unwrap();
+    assert_eq!(server.operation_reads(), 1);
+}
+
+#[tokio::test]
+async fn an_operation_that_goes_on_is_awaited_by_its_events_and_its_error_is_told() {
+    let events = vec![
+        operation("Success", 200, "").with_id("another"),
+        operation("Running", 103, ""),
+        operation("Failure", 400, "the disk is on fire"),
+    ];
+    let server = Server::start(Script {
+        streams: vec![Stream::Send(events)],
+        operation: vec![operation("Running", 103, "")],
+        ..Script::default()
+    });
+    let error = stop(&server).await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot stop instance lb-1: the disk is on fire");
+    assert_error!(Err::<(), _>(error), Refused);
+    assert_eq!(server.operation_reads(), 1, "it was polled");
+}
+
+#[tokio::test]
+async fn when_the_event_stream_is_lost_it_is_reopened_and_the_operation_read_again() {
+    let server = Server::start(Script {
+        streams: vec![Stream::Break, Stream::Break, Stream::Silent],
+        operation: vec![operation("Running", 103, ""), operation("Running", 103, ""), operation("Success", 200, "")],
+        ..Script::default()
+    });
+    stop(&server).await.unwrap();
+    assert_eq!((server.streams_opened(), server.operation_reads()), (3, 3));
+}
+
+#[tokio::test]
+async fn an_operation_that_incus_forgot_is_not_taken_for_a_success() {
+    let server = Server::start(Script { streams: vec![Stream::Silent], ..Script::default() });
+    assert_error!(stop(&server).await, OperationLost);
+}
+
+#[tokio::test]
+async fn a_wait_that_runs_out_tells_which_operation_and_its_last_status() {
+    let server = Server::start(Script {
+        streams: vec![Stream::Send(vec![operation("Cancelling", 104, "")])],
+        operation: vec![operation("Running", 103, "")],
+        ..Script::default()
+    });
+    let told = stop(&server).await.unwrap_err().to_string();
+    assert_eq!(
+        told,
+        "gave up to stop instance lb-1 after 800ms: operation op-1 (Stopping instance), last seen as Cancelling"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_is_sorted_by_its_status_and_by_what_it_says() {
+    let answer =
+        |status, text: &str| Server::start(Script { refusal: Some((status, text.to_owned())), ..Script::default() });
+    let missing = answer(404, "Project not found");
+    assert_eq!(missing.client().project("p").await.unwrap(), None);
+    assert_error!(missing.client().delete_project("p").await, NotFound);
+
+    let twice = answer(500, "Failed adding database record: UNIQUE constraint failed: projects.name");
+    assert_error!(twice.client().create_project("p", Default::default()).await, AlreadyExists);
+
+    let refused = answer(403, "not for you");
+    let error = refused.client().project("p").await.unwrap_err();
+    assert!(matches!(&error, Error::Refused { status: 403, message, .. } if message == "not for you"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_change_that_met_another_writer_is_merged_into_what_that_one_wrote() {
+    let server = Server::start(Script { writes_by_others: 2, ..Script::default() });
+    server.client().patch_project_config("p", Changes::from([("user.mine".into(), Some("1".into()))])).await.unwrap();
+    let config = server.project_config();
+    assert_eq!((&config["user.mine"], &config["user.theirs"]), (&json!("1"), &json!("2")));
+
+    let busy = Server::start(Script { writes_by_others: usize::MAX, ..Script::default() });
+    assert_error!(busy.client().patch_project_config("p", Changes::new()).await, Contended);
+}
+
+#[tokio::test]
+async fn a_daemon_that_cannot_be_reached_tells_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("unix.socket");
+    let reach = async || match Client::unix(&socket).unwrap().server().await.unwrap_err() {
+        Error::Unreachable { address, why, .. } => (address, why),
+        other => panic!("{other:?}"),
+    };
+    let address = socket.display().to_string();
+    assert_eq!(reach().await, (address.clone(), Unreachable::NoSocket));
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    assert_eq!(reach().await, (address, Unreachable::Refused));
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_in_the_middle_leaves_open_whether_the_change_was_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("unix.socket");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let hang_up = async {
+        // The client may try a fresh connection once more.
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.readable().await.unwrap();
+            let _ = stream.try_read(&mut [0; 4096]);
+        }
+    };
+    let client = Client::unix(&socket).unwrap();
+    let result = tokio::select! {
+        result = client.create_project("p", Default::default()) => result,
+        () = hang_up => unreachable!(),
+    };
+    assert_error!(result, Interrupted);
+}

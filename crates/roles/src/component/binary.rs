@@ -1,0 +1,126 @@
+//! A program, run by systemd with as few rights as it needs.
+
+use std::fmt::Write;
+
+use bascule_spec::Component;
+use serde::Serialize;
+
+use crate::RoleError;
+use crate::group::{Group, directory, file, running, secret_file};
+use crate::template::render;
+
+pub(super) fn base(component: &Component) -> Group {
+    let mut group = Group::new("component/base");
+    let etc = etc(component);
+    group.step("releases", "make room for releases", directory(format!("/srv/{}", component.name), 0o755));
+    group.step("settings", "make room for settings", directory(&etc, 0o755));
+    group.step("credentials", "make room for secrets", directory(format!("{etc}/credentials"), 0o700));
+    for name in &component.secrets {
+        group.step(
+            format!("credential-{name}"),
+            format!("put the secret {name} in place"),
+            secret_file(credential(component, name), name),
+        );
+    }
+    group
+}
+
+pub(super) fn prepare(component: &Component) -> Result<Group, RoleError> {
+    let mut group = Group::new("component/unit");
+    let context = Context {
+        component: &component.name,
+        environment: environment_file(component),
+        credentials: component.secrets.iter().map(|name| (name.as_str(), credential(component, name))).collect(),
+        stop_timeout_ms: component.stop_timeout_ms,
+        privileged_port: component.port < 1024,
+    };
+    let unit = render("unit.service.j2", include_str!("unit.service.j2"), context)?;
+    group.step("file", format!("write {}", self::unit(component)), file(unit_file(component), 0o644, unit));
+    Ok(group)
+}
+
+#[derive(Serialize)]
+struct Context<'a> {
+    component: &'a str,
+    environment: String,
+    /// Names and files.
+    credentials: Vec<(&'a str, String)>,
+    stop_timeout_ms: u64,
+    /// Ports below 1024 are only for who has a capability for it.
+    privileged_port: bool,
+}
+
+/// Adds what takes the program out of service for a moment; answers with its unit. The environment is part of that, not
+/// of the preparation: it names the commit, and a program that crashes in between must not come back with another's.
+pub(super) fn run(group: &mut Group, component: &Component, instance: &str, commit: &str) -> String {
+    let text = environment(component, instance, commit);
+    group.step("environment", "tell it where it is and what it runs", file(environment_file(component), 0o644, text));
+    let mut inputs =
+        vec![unit_file(component), environment_file(component), format!("/srv/{}/current", component.name)];
+    inputs.extend(component.secrets.iter().map(|name| credential(component, name)));
+    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    let unit = unit(component);
+    group.step("run", format!("run {}", component.name), running(&unit, &inputs, &[]));
+    unit
+}
+
+/// A file for `EnvironmentFile=`: the platform's own variables first, so that nothing can be taken for them.
+fn environment(component: &Component, instance: &str, commit: &str) -> String {
+    let listen = format!("0.0.0.0:{}", component.port);
+    let own = [
+        ("LISTEN_ADDRESS", listen.as_str()),
+        ("COMMIT", commit),
+        ("COMPONENT", &component.name),
+        ("INSTANCE", instance),
+    ];
+    let given = component.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let given = given.filter(|(name, _)| own.iter().all(|(taken, _)| taken != name));
+    let mut text = "# Written by Bascule.\n".to_owned();
+    for (name, value) in own.into_iter().chain(given) {
+        let _ = writeln!(text, "{name}={}", quoted(value));
+    }
+    text
+}
+
+/// In double quotes, as systemd.exec(5) reads them: only these four characters mean something there.
+fn quoted(value: &str) -> String {
+    let mut quoted = String::from('"');
+    for character in value.chars() {
+        if matches!(character, '"' | '\\' | '`' | '$') {
+            quoted.push('\\');
+        }
+        quoted.push(character);
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn etc(component: &Component) -> String {
+    format!("/etc/{}", component.name)
+}
+
+fn environment_file(component: &Component) -> String {
+    format!("{}/environment", etc(component))
+}
+
+fn credential(component: &Component, name: &str) -> String {
+    format!("{}/credentials/{name}", etc(component))
+}
+
+fn unit(component: &Component) -> String {
+    format!("{}.service", component.name)
+}
+
+fn unit_file(component: &Component) -> String {
+    format!("/etc/systemd/system/{}", unit(component))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_reaches_the_program_as_it_was_written() {
+        assert_eq!(quoted(r#"a "b" $c \d `e` 'f' #g"#), r#""a \"b\" \$c \\d \`e\` 'f' #g""#);
+    }
+}

@@ -1,0 +1,130 @@
+//! A replica of a component: the release of one commit, and the service that runs it.
+//!
+//! ```text
+//! /srv/COMPONENT/releases/COMMIT/   what the artifact holds, read-only
+//! /srv/COMPONENT/current            the release that runs, swapped by one rename
+//! ```
+//!
+//! A component of kind `binary` is `bin/COMPONENT` of its release and is told by its environment:
+//!
+//! | variable | is |
+//! | --- | --- |
+//! | `LISTEN_ADDRESS` | where it listens: `0.0.0.0:PORT` |
+//! | `COMMIT` | the 40 hex digits of its release, which the path `version` has to answer |
+//! | `COMPONENT`, `INSTANCE` | its own name, and that of the machine it runs on |
+//! | `CREDENTIALS_DIRECTORY` | the folder with its secrets, a file each: by systemd, when it has any |
+//!
+//! and by what the platform file gives it in `environment`. On SIGTERM it answers 404 on its health path, finishes what
+//! it has and exits within `stop_timeout`. A component of kind `static` is the files of its release.
+
+mod binary;
+mod static_site;
+
+use bascule_plan::{Archive, LineItem, Probe, Resource};
+use bascule_spec::{Component, ComponentKind, Instance, Role};
+
+use crate::facts::ColourRelease;
+use crate::group::{Group, command, directory, script_path, symlink, wait};
+use crate::{Facts, RoleError, line};
+
+/// Releases kept beside the current one, for a look and for a way back.
+const RELEASES_KEPT: &str = "3";
+
+/// What a replica has before anything was released to it.
+pub(crate) fn base(component: &Component) -> Vec<LineItem> {
+    match component.kind {
+        ComponentKind::Binary => binary::base(component).into_items(),
+        ComponentKind::Static => static_site::base().into_items(),
+    }
+}
+
+/// What makes a replica run a release. Everything that takes it out of service is done while it holds its pool's lease,
+/// which it gives back when `load_balancers` send it requests again.
+pub(crate) fn release(
+    component: &Component,
+    replica: &Instance,
+    release: &ColourRelease,
+    gates: &Gates<'_>,
+) -> Result<Vec<LineItem>, RoleError> {
+    let colour = match &replica.role {
+        Role::Component { colour, .. } => *colour,
+        _ => None,
+    };
+    let lease = line::roll_lease(component, colour);
+    let folder = format!("/srv/{}", component.name);
+    let commit = &release.commit;
+
+    let mut group = Group::new("component/release");
+    let path = format!("{folder}/releases/{commit}");
+    group.step("folder", "make room for releases", directory(format!("{folder}/releases"), 0o755));
+    let blob = release.artifact(&component.name)?.clone();
+    group.step("unpack", format!("unpack {}", blob.name), Resource::Archive(Archive { path, blob }));
+    let mut items = group.into_items();
+
+    items.extend(match component.kind {
+        ComponentKind::Binary => binary::prepare(component)?.into_items(),
+        ComponentKind::Static => static_site::prepare(component)?.into_items(),
+    });
+
+    let mut group = Group::new("component/service");
+    group.take(&lease);
+    let current = format!("{folder}/current");
+    group.step(
+        "current",
+        format!("make {commit} the current release"),
+        symlink(&current, format!("releases/{commit}")),
+    );
+    let unit = match component.kind {
+        ComponentKind::Binary => binary::run(&mut group, component, &replica.name, commit),
+        ComponentKind::Static => static_site::run(&mut group),
+    };
+    let local = |path: &str| format!("http://127.0.0.1:{}{path}", component.port);
+    let probe = Probe::Http { url: local(&component.health), contains: None };
+    group.step("healthy", "wait until it is healthy", wait(probe, Some(&unit), gates.health_timeout_ms));
+    let probe = Probe::Http { url: local(&component.version), contains: Some(commit.clone()) };
+    group.step("version", "wait until it answers with the commit", wait(probe, Some(&unit), gates.health_timeout_ms));
+    group.reach(line::healthy(replica));
+    for load_balancer in gates.load_balancers {
+        group.wait_for(line::in_rotation(replica, load_balancer));
+    }
+    group.release(&lease);
+    items.extend(group.into_items());
+
+    let mut group = Group::new("component/cleanup");
+    group.scripts(&[("prune-releases", include_str!("prune-releases.sh"))]);
+    let program = script_path("prune-releases");
+    group.step(
+        "releases",
+        format!("keep {RELEASES_KEPT} releases beside the current one"),
+        command(&[&program, "apply", &folder, RELEASES_KEPT], &[&program, "check", &folder, RELEASES_KEPT], 60_000),
+    );
+    items.extend(group.into_items());
+    Ok(items)
+}
+
+/// What a replica has to pass before the next one may be touched.
+#[derive(Debug)]
+pub(crate) struct Gates<'a> {
+    pub(crate) health_timeout_ms: u64,
+    /// Those that have to send requests to it.
+    pub(crate) load_balancers: &'a [&'a Instance],
+}
+
+/// The release that `up` brings a replica to; otherwise why there is none.
+pub(crate) fn recorded<'a>(facts: &'a Facts, instance: &Instance) -> Result<&'a ColourRelease, String> {
+    use crate::ColourState::{Deploying, Failed, Ready};
+    let Role::Component { component, colour } = &instance.role else {
+        return Err("it is no replica of a component".to_owned());
+    };
+    let whom = colour.map_or_else(|| component.clone(), |colour| format!("{component} on {colour}"));
+    match facts.releases.colours.get(colour) {
+        Some(release) if release.state == Ready => Ok(release),
+        None => Err(format!("nothing has been released to {whom} yet: `bascule deploy COMMIT` does")),
+        Some(ColourRelease { commit, state, .. }) => Err(match state {
+            Deploying | Ready => format!("the deploy of {commit} to {whom} did not end: the next deploy makes it anew"),
+            Failed => {
+                format!("the deploy of {commit} to {whom} failed: it is left for a look, the next deploy makes it anew")
+            }
+        }),
+    }
+}

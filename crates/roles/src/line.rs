@@ -1,0 +1,126 @@
+//! From an instance of the platform to the head of its line, and from lines to a plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bascule_plan::{Lease, Line, LineItem, Machine, MachineAction, Milestone, Plan, World};
+use bascule_spec::{Colour, Component, Instance, Platform, Role};
+
+use crate::group::packages_of;
+use crate::{Existing, Facts, RoleError, common, component, load_balancer};
+
+/// Load balancers change one at a time.
+pub(crate) const LOAD_BALANCER_LEASE: &str = "roll load_balancer";
+/// The traffic is moved on one load balancer after the other.
+pub(crate) const SWITCH_LEASE: &str = "switch traffic";
+
+/// The right to take a component's replicas, of one colour, out of service: one at a time.
+pub(crate) fn roll_lease(component: &Component, colour: Option<Colour>) -> String {
+    format!("roll {}", load_balancer::backend(component, colour))
+}
+
+/// A replica answers on its own machine.
+pub(crate) fn healthy(replica: &Instance) -> Milestone {
+    format!("{}: healthy", replica.name)
+}
+
+/// A load balancer sends requests to a replica.
+pub(crate) fn in_rotation(replica: &Instance, load_balancer: &Instance) -> Milestone {
+    format!("{}: in rotation on {}", replica.name, load_balancer.name)
+}
+
+/// Whether a plan may make machines, or needs them to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Making {
+    /// What does not exist is created.
+    Missing,
+    /// Only what exists is worked on.
+    Nothing,
+    /// What exists is made anew.
+    Anew,
+}
+
+pub(crate) fn line(
+    platform: &Platform,
+    facts: &Facts,
+    instance: &Instance,
+    making: Making,
+    items: Vec<LineItem>,
+) -> Result<Line, RoleError> {
+    let roles = match instance.role {
+        Role::Plain { .. } => vec!["common".to_owned()],
+        _ => vec!["common".to_owned(), instance.role.name().to_owned()],
+    };
+    let (action, reason) = match (facts.instances.get(&instance.name), making) {
+        (None, Making::Nothing) => return Err(RoleError::MissingInstance(instance.name.clone())),
+        (None, _) => (MachineAction::Create, "it does not exist"),
+        (Some(_), Making::Anew) => (MachineAction::Rebuild, "a release starts on an empty root"),
+        (Some(Existing::Running), _) => (MachineAction::Keep, "it runs"),
+        (Some(Existing::Stopped), _) => (MachineAction::Start, "it is stopped"),
+    };
+    let machine = Machine {
+        action,
+        reason: reason.to_owned(),
+        address: facts.address(instance)?,
+        image_packages: image_packages(platform, facts, instance)?,
+        config: config(instance),
+    };
+    Ok(Line { instance: instance.name.clone(), roles, machine, items, notes: Vec::new() })
+}
+
+/// The packages of everything the instance may be asked to be, whatever the verb: one image for all of them.
+fn image_packages(platform: &Platform, facts: &Facts, instance: &Instance) -> Result<BTreeSet<String>, RoleError> {
+    let mut items = common::steps(platform, &instance.name, facts.address(instance)?)?;
+    match &instance.role {
+        Role::LoadBalancer => items.extend(load_balancer::steps(platform, facts)?),
+        Role::Component { component, .. } => {
+            items.extend(platform.component(component).into_iter().flat_map(component::base));
+        }
+        Role::Plain { .. } => {}
+    }
+    Ok(packages_of(&items))
+}
+
+fn config(instance: &Instance) -> BTreeMap<String, String> {
+    let mut config = BTreeMap::from([("user.bascule.role".to_owned(), instance.role.name().to_owned())]);
+    let mut set = |key: &str, value: Option<String>| {
+        config.extend(value.map(|value| (key.to_owned(), value)));
+    };
+    if let Role::Component { component, colour } = &instance.role {
+        set("user.bascule.component", Some(component.clone()));
+        set("user.bascule.colour", colour.map(|colour| colour.to_string()));
+    }
+    set("limits.memory", instance.memory.clone());
+    set("limits.cpu", instance.cpus.map(|cpus| cpus.to_string()));
+    config
+}
+
+/// Puts lines together with the leases that they take.
+pub(crate) fn plan(platform: &Platform, facts: &Facts, lines: Vec<Line>) -> Plan {
+    let taken = |name: &str| {
+        lines.iter().flat_map(|line| &line.items).any(|item| matches!(item, LineItem::Take(lease) if lease == name))
+    };
+    let order = |instances: Vec<&Instance>| instances.into_iter().map(|instance| instance.name.clone()).collect();
+    let mut leases = BTreeMap::new();
+    for component in &platform.components {
+        for colour in platform.colours() {
+            let order = order(platform.replicas(&component.name, *colour).collect());
+            leases.insert(roll_lease(component, *colour), Lease { capacity: 1, order });
+        }
+    }
+    // The first load balancer is the one that has the traffic: it comes last.
+    let standby_first: Vec<String> = order(platform.load_balancers().collect::<Vec<_>>().into_iter().rev().collect());
+    for lease in [LOAD_BALANCER_LEASE, SWITCH_LEASE] {
+        leases.insert(lease.to_owned(), Lease { capacity: 1, order: standby_first.clone() });
+    }
+    leases.retain(|name, _| taken(name));
+    let world = World {
+        project: platform.incus.project.clone(),
+        bridge: platform.network.bridge.clone(),
+        gateway: platform.network.gateway,
+        prefix_len: platform.network.subnet.prefix_len(),
+        dynamic: platform.network.dynamic().into_inner(),
+        mtu: facts.mtu,
+        pool: platform.incus.pool.clone(),
+    };
+    Plan { world, leases, lines }
+}

@@ -1,0 +1,6 @@
+#![allow(clippy::unwrap_used)]
+
+mod files;
+mod laws;
+mod outlines;
+mod platforms;

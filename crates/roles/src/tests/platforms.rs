@@ -1,0 +1,178 @@
+//! Platforms and facts for this crate's tests: one of each topology to read, and any number of others to try.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use bascule_plan::Blob;
+use bascule_spec::{
+    Balance, Colour, Component, ComponentKind, Incus, Instance, LoadBalancer, Network, Platform, Release, Role, Ssh,
+    Topology,
+};
+use proptest::prelude::*;
+
+use crate::{ColourRelease, ColourState, Existing, Facts, Releases};
+
+pub(super) const OLD: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(super) const NEW: &str = "fedcba9876543210fedcba9876543210fedcba98";
+
+/// A shop with an API, a stream and a web app, two replicas each.
+pub(super) fn shop(topology: Topology) -> Platform {
+    platform(topology, 1, &[2, 2, 2])
+}
+
+/// The shop with so many load balancers, and so many replicas of each component.
+pub(super) fn platform(topology: Topology, load_balancers: usize, replicas: &[usize]) -> Platform {
+    let components = [api(), stream(), web()];
+    let colours: &[Option<Colour>] = match topology {
+        Topology::BlueGreen => &[Some(Colour::Blue), Some(Colour::Green)],
+        Topology::MultiInstance => &[None],
+    };
+    let mut instances: Vec<Instance> =
+        (1..=load_balancers).map(|n| instance(format!("lb-{n}"), Role::LoadBalancer)).collect();
+    for (component, replicas) in components.iter().zip(replicas) {
+        for colour in colours {
+            let pool = colour.map_or_else(|| component.name.clone(), |colour| format!("{}-{colour}", component.name));
+            let role = Role::Component { component: component.name.clone(), colour: *colour };
+            instances.extend((1..=*replicas).map(|n| instance(format!("{pool}-{n}"), role.clone())));
+        }
+    }
+    instances.push(instance("build-1".into(), Role::Plain { group: "build".into() }));
+    Platform {
+        name: "shop".into(),
+        environment: "lab".into(),
+        incus: Incus { project: "shop-lab".into(), socket: "/run/incus.socket".into(), pool: "default".into() },
+        network: Network {
+            bridge: "shop-lab".into(),
+            subnet: "10.20.0.0/24".parse().unwrap(),
+            gateway: Ipv4Addr::new(10, 20, 0, 1),
+        },
+        ssh: Ssh {
+            allow_from: vec!["10.20.0.0/24".parse().unwrap(), "192.0.2.7/32".parse().unwrap()],
+            authorized_keys: vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPlaceOfAKeyThatATestNeverUses ops".into()],
+        },
+        release: Release {
+            artifacts: "/artifacts".into(),
+            secrets: None,
+            drain_timeout_ms: 60_000,
+            health_timeout_ms: 30_000,
+        },
+        load_balancer: LoadBalancer { topology, port: 80, connections_max: 100_000 },
+        components: components.into_iter().take(replicas.len()).collect(),
+        instances,
+    }
+}
+
+fn api() -> Component {
+    Component {
+        name: "api".into(),
+        kind: ComponentKind::Binary,
+        port: 8080,
+        routes: vec!["/api/".into()],
+        balance: Balance::Sticky,
+        health: "/api/v1/health/ready".into(),
+        version: "/api/v1/status".into(),
+        tunnel_timeout_ms: 3_600_000,
+        stop_timeout_ms: 30_000,
+        environment: [("SHOP_LOG".into(), "info".into()), ("GREETING".into(), "say \"hello\" for $1".into())].into(),
+        secrets: ["operator_token".into()].into(),
+    }
+}
+
+fn stream() -> Component {
+    Component {
+        name: "stream".into(),
+        port: 8081,
+        routes: vec!["/api/v1/stream/".into(), "/listen/".into()],
+        balance: Balance::PathSegment(4),
+        health: "/ready".into(),
+        version: "/listen/version".into(),
+        environment: BTreeMap::new(),
+        secrets: std::collections::BTreeSet::new(),
+        ..api()
+    }
+}
+
+fn web() -> Component {
+    Component {
+        name: "web".into(),
+        kind: ComponentKind::Static,
+        port: 80,
+        routes: vec![],
+        balance: Balance::RoundRobin,
+        health: "/__nginx_alive".into(),
+        version: "/version.json".into(),
+        ..stream()
+    }
+}
+
+fn instance(name: String, role: Role) -> Instance {
+    Instance { name, role, host: None, address: None, memory: Some("512MiB".into()), cpus: None }
+}
+
+/// Every instance has an address; none exists, and nothing was released.
+pub(super) fn nothing_yet(platform: &Platform) -> Facts {
+    let addresses = (10..).zip(&platform.instances);
+    Facts {
+        addresses: addresses.map(|(n, instance)| (instance.name.clone(), Ipv4Addr::new(10, 20, 0, n))).collect(),
+        ..Facts::default()
+    }
+}
+
+/// Everything runs, and `OLD` was released: to blue, where there are colours.
+pub(super) fn running(platform: &Platform) -> Facts {
+    let active = platform.colours()[0];
+    Facts {
+        instances: platform.instances.iter().map(|instance| (instance.name.clone(), Existing::Running)).collect(),
+        releases: Releases {
+            generation: 1,
+            active,
+            colours: [(active, release(platform, OLD, ColourState::Ready))].into(),
+        },
+        ..nothing_yet(platform)
+    }
+}
+
+pub(super) fn release(platform: &Platform, commit: &str, state: ColourState) -> ColourRelease {
+    ColourRelease { commit: commit.into(), state, artifacts: artifacts(platform, commit) }
+}
+
+pub(super) fn artifacts(platform: &Platform, commit: &str) -> BTreeMap<String, Blob> {
+    let blob = |component: &Component| Blob {
+        sha256: commit.repeat(2)[..64].to_owned(),
+        bytes: 1_000_000,
+        name: format!("{} of {}", component.name, &commit[..7]),
+    };
+    platform.components.iter().map(|component| (component.name.clone(), blob(component))).collect()
+}
+
+/// Any platform, in any state that a killed run may have left it in.
+pub(super) fn any_platform() -> impl Strategy<Value = (Platform, Facts)> {
+    let topology = prop_oneof![Just(Topology::BlueGreen), Just(Topology::MultiInstance)];
+    let replicas = prop::collection::vec(1..4usize, 1..4);
+    let state = prop_oneof![Just(ColourState::Deploying), Just(ColourState::Ready), Just(ColourState::Failed)];
+    let released = prop::collection::vec(prop::option::of(state), 2);
+    (topology, 1..3usize, replicas, released, 0..3usize, any_existing()).prop_map(
+        |(topology, load_balancers, replicas, released, active, existing)| {
+            let platform = platform(topology, load_balancers, &replicas);
+            let mut facts = nothing_yet(&platform);
+            let commits = [OLD, NEW];
+            for ((colour, state), commit) in platform.colours().iter().zip(released).zip(commits) {
+                facts.releases.colours.extend(state.map(|state| (*colour, release(&platform, commit, state))));
+            }
+            facts.releases.active = platform.colours().get(active).copied().flatten();
+            let exists = platform.instances.iter().zip(existing);
+            facts.instances = exists.filter_map(|(instance, how)| Some((instance.name.clone(), how?))).collect();
+            (platform, facts)
+        },
+    )
+}
+
+fn any_existing() -> impl Strategy<Value = Vec<Option<Existing>>> {
+    prop::collection::vec(prop_oneof![Just(None), Just(Some(Existing::Running)), Just(Some(Existing::Stopped))], 24)
+}
+
+/// As far as it exists, or as if `up` had just made all of it.
+pub(super) fn built(platform: &Platform, facts: Facts) -> Facts {
+    let instances = platform.instances.iter().map(|instance| (instance.name.clone(), Existing::Running)).collect();
+    Facts { instances, ..facts }
+}

@@ -1,0 +1,41 @@
+use std::collections::BTreeMap;
+
+use bascule_plan::{Blob, Plan};
+use bascule_spec::{Instance, Platform, Topology};
+
+use super::{needs, new_release, put_in_rotation, replicas};
+use crate::component::{self, Gates};
+use crate::line::{self, Making};
+use crate::{Facts, RoleError};
+
+/// Puts a commit on the replicas of every component, one replica of a component at a time: it is unpacked beside the
+/// running one, then the replica changes over, and the next one's turn comes when every load balancer sends it requests
+/// again.
+///
+/// # Errors
+/// The commit is none, an artifact is missing, or the platform was never brought up.
+pub fn roll(
+    platform: &Platform,
+    facts: &Facts,
+    commit: &str,
+    artifacts: &BTreeMap<String, Blob>,
+) -> Result<Plan, RoleError> {
+    needs(platform, Topology::MultiInstance, "roll")?;
+    let release = new_release(commit, artifacts)?;
+    let load_balancers: Vec<&Instance> = platform.load_balancers().collect();
+    let gates = Gates { health_timeout_ms: platform.release.health_timeout_ms, load_balancers: &load_balancers };
+    let replicas = replicas(platform, None);
+
+    let mut lines = Vec::new();
+    for load_balancer in &load_balancers {
+        let items =
+            put_in_rotation(load_balancer, replicas.iter().map(|(component, replica)| (*component, *replica, None)));
+        lines.push(line::line(platform, facts, load_balancer, Making::Nothing, items)?);
+    }
+    for (component, replica) in replicas {
+        let mut items = component::base(component);
+        items.extend(component::release(component, replica, &release, &gates)?);
+        lines.push(line::line(platform, facts, replica, Making::Nothing, items)?);
+    }
+    Ok(line::plan(platform, facts, lines))
+}

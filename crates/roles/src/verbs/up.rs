@@ -1,0 +1,61 @@
+use bascule_plan::{LineItem, Plan};
+use bascule_spec::{Instance, Platform, Role};
+
+use super::{put_in_rotation, replicas};
+use crate::component::{self, Gates};
+use crate::line::{self, Making};
+use crate::{Facts, RoleError, common, load_balancer};
+
+/// The whole platform as it is recorded. Replicas of a colour to which nothing was released, or whose last deploy did
+/// not end well, get no more than their base; a note on their line says why.
+///
+/// # Errors
+/// An instance without an address, or a recorded release without the artifact of a component.
+pub fn up(platform: &Platform, facts: &Facts) -> Result<Plan, RoleError> {
+    let lines = platform.instances.iter().map(|instance| {
+        let mut items = common::steps(platform, &instance.name, facts.address(instance)?)?;
+        let (more, note) = role_steps(platform, facts, instance)?;
+        items.extend(more);
+        let mut line = line::line(platform, facts, instance, Making::Missing, items)?;
+        line.notes.extend(note);
+        Ok(line)
+    });
+    Ok(line::plan(platform, facts, lines.collect::<Result<_, RoleError>>()?))
+}
+
+fn role_steps(
+    platform: &Platform,
+    facts: &Facts,
+    instance: &Instance,
+) -> Result<(Vec<LineItem>, Option<String>), RoleError> {
+    match &instance.role {
+        Role::Plain { .. } => Ok((Vec::new(), None)),
+        Role::LoadBalancer => {
+            let mut items = load_balancer::steps(platform, facts)?;
+            for colour in platform.colours() {
+                let released = replicas(platform, *colour).into_iter();
+                let released = released.filter(|(_, replica)| component::recorded(facts, replica).is_ok());
+                items.extend(put_in_rotation(
+                    instance,
+                    released.map(|(component, replica)| (component, replica, *colour)),
+                ));
+            }
+            Ok((items, None))
+        }
+        Role::Component { component, .. } => {
+            let Some(component) = platform.component(component) else {
+                return Ok((Vec::new(), None));
+            };
+            let mut items = component::base(component);
+            let release = match component::recorded(facts, instance) {
+                Ok(release) => release,
+                Err(why) => return Ok((items, Some(why))),
+            };
+            let load_balancers: Vec<&Instance> = platform.load_balancers().collect();
+            let gates =
+                Gates { health_timeout_ms: platform.release.health_timeout_ms, load_balancers: &load_balancers };
+            items.extend(component::release(component, instance, release, &gates)?);
+            Ok((items, None))
+        }
+    }
+}
