@@ -73,7 +73,9 @@ impl Failed {
                 _ => Exit::Failed,
             },
             Self::Engine(EngineError::World { .. }) => Exit::Input,
-            Self::Engine(EngineError::Image { source: ImageError::Base { missing_tool: true, .. }, .. }) => Exit::Missing,
+            Self::Engine(EngineError::Image { source: ImageError::Base { missing_tool: true, .. }, .. }) => {
+                Exit::Missing
+            }
             Self::Engine(_) | Self::Incus(_) => Exit::Failed,
         }
     }

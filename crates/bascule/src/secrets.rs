@@ -32,7 +32,9 @@ pub(crate) enum SecretsError {
 impl SecretsError {
     pub(crate) fn hint(&self) -> String {
         match self {
-            Self::Unreadable { path, .. } => format!("write it as `name = \"value\"` lines, then chmod 600 {}", path.display()),
+            Self::Unreadable { path, .. } => {
+                format!("write it as `name = \"value\"` lines, then chmod 600 {}", path.display())
+            }
             Self::Open { path, .. } => format!("chmod 600 {}", path.display()),
             Self::Syntax { .. } => "every line is `name = \"value\"`".to_owned(),
             Self::Missing { names, .. } => format!("add a line `{} = \"…\"` for each of them", names[0]),
@@ -67,7 +69,11 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>, SecretsError> {
     toml_edit::de::from_str(&text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         let line = text[..at.min(text.len())].lines().count().max(1);
-        SecretsError::Syntax { path: path.to_owned(), line, message: "not a line of the form name = \"value\"".to_owned() }
+        SecretsError::Syntax {
+            path: path.to_owned(),
+            line,
+            message: "not a line of the form name = \"value\"".to_owned(),
+        }
     })
 }
 

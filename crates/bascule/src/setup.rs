@@ -117,11 +117,8 @@ fn only_environment(platform: &Path) -> Result<String, Failed> {
     }
     let folder = platform.parent().unwrap_or(Path::new("")).join("env");
     let names = Disk.list(&folder);
-    let names: Vec<&str> = names
-        .iter()
-        .filter_map(|name| name.strip_suffix(".toml"))
-        .filter(|name| !name.contains('.'))
-        .collect();
+    let names: Vec<&str> =
+        names.iter().filter_map(|name| name.strip_suffix(".toml")).filter(|name| !name.contains('.')).collect();
     match names[..] {
         [only] => Ok(only.to_owned()),
         [] => Err(Failed::usage(
@@ -138,8 +135,9 @@ fn only_environment(platform: &Path) -> Result<String, Failed> {
 fn engine(platform: &Platform) -> Result<Engine, Failed> {
     let secrets = SecretsFile::load(platform)?;
     let incus: Arc<dyn Incus> = Arc::new(Client::unix(&platform.incus.socket)?);
-    let program = std::fs::read("/proc/self/exe")
-        .map_err(|error| Failed::usage(format!("the agent (this program) cannot be read: {error}"), "is /proc there?"))?;
+    let program = std::fs::read("/proc/self/exe").map_err(|error| {
+        Failed::usage(format!("the agent (this program) cannot be read: {error}"), "is /proc there?")
+    })?;
     Ok(Engine {
         incus,
         agent: AgentProgram::new(program.into()),
@@ -162,9 +160,8 @@ fn cache_folder() -> PathBuf {
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment beside clap")]
 pub(crate) fn who() -> String {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user = variable("SUDO_USER").or_else(|| {
-        nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.name)
-    });
+    let user = variable("SUDO_USER")
+        .or_else(|| nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.name));
     let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
     format!("{}@{}", user.unwrap_or_else(|| "unknown".to_owned()), host.unwrap_or_else(|| "unknown".to_owned()))
 }

@@ -11,7 +11,12 @@ use tokio::sync::mpsc;
 
 use crate::failure::Failed;
 
-pub(crate) async fn run(incus: &dyn Incus, project: &str, instance: &str, command: &[String]) -> Result<Exited, Failed> {
+pub(crate) async fn run(
+    incus: &dyn Incus,
+    project: &str,
+    instance: &str,
+    command: &[String],
+) -> Result<Exited, Failed> {
     let _raw = RawMode::enter();
     let (input, input_receiver) = mpsc::channel(16);
     let (output, mut output_receiver) = mpsc::channel::<Bytes>(64);

@@ -66,7 +66,9 @@ impl Run {
         let request = self.request(mode, steps)?;
         let limit = match mode {
             Mode::Check => Duration::from_mins(2),
-            Mode::Apply => steps.iter().map(|step| step_limit(&step.resource)).sum::<Duration>() + Duration::from_mins(3),
+            Mode::Apply => {
+                steps.iter().map(|step| step_limit(&step.resource)).sum::<Duration>() + Duration::from_mins(3)
+            }
         };
         self.call_or_bring(instance, request, limit, &mut on_report).await
     }

@@ -233,9 +233,6 @@ mod tests {
         let plan = plan(&[("a", vec![LineItem::Reach("a: up".into())]), ("b", vec![])], &[]);
         let board = Board::new(&plan);
         board.fail("a");
-        assert_eq!(
-            board.reached("a: up", |_| ()).await,
-            Err(HeldBack { by: "a".into(), what: "a: up".into() })
-        );
+        assert_eq!(board.reached("a: up", |_| ()).await, Err(HeldBack { by: "a".into(), what: "a: up".into() }));
     }
 }

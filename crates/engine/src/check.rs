@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bascule_incus::Status;
 use bascule_plan::agent::{Evidence, Mode, Outcome, Report};
-use bascule_plan::event::{Event, ThingKind};
+use bascule_plan::event::{Event, INSTANCE_FIRST, ThingKind};
 use bascule_plan::{Line, LineItem, MachineAction, Plan};
 use futures_util::stream::{self, StreamExt};
 
@@ -121,6 +121,9 @@ impl Run {
         }
         for (line, found) in plan.lines.iter().zip(&checked.lines) {
             let (outcome, reason) = match &found.machine {
+                Some(reason) if found.findings.is_empty() => {
+                    (Outcome::WouldChange, format!("{reason}; {} steps follow", steps_of(line)))
+                }
                 Some(reason) => (Outcome::WouldChange, reason.clone()),
                 None => (Outcome::Unchanged, line.machine.reason.clone()),
             };
@@ -141,11 +144,15 @@ impl Run {
                         finding.evidence.clone(),
                     ),
                     None => {
-                        let reason = "the instance is made first".to_owned();
+                        let reason = INSTANCE_FIRST.to_owned();
                         self.step_ended(&line.instance, step, Outcome::WouldChange, reason, 0, Evidence::default());
                     }
                 }
             }
         }
     }
+}
+
+fn steps_of(line: &Line) -> usize {
+    line.items.iter().filter(|item| matches!(item, LineItem::Step(_))).count()
 }

@@ -63,10 +63,9 @@ impl Run {
                     board.reach(milestone);
                     reached(milestone.clone());
                 }
-                LineItem::Await(milestone) => board
-                    .reached(milestone, |reason| waiting(milestone, reason))
-                    .await
-                    .map_err(Stopped::HeldBack)?,
+                LineItem::Await(milestone) => {
+                    board.reached(milestone, |reason| waiting(milestone, reason)).await.map_err(Stopped::HeldBack)?
+                }
                 LineItem::Take(lease) => {
                     board.take(lease, instance, |reason| waiting(lease, reason)).await.map_err(Stopped::HeldBack)?;
                     reached(format!("holds the lease {lease}"));
@@ -99,11 +98,9 @@ impl Run {
                         self.emit(Event::StepBegan { instance: instance.to_owned(), step, title });
                     }
                 }
-                Report::Progress { step, message } => self.emit(Event::Progress {
-                    instance: Some(instance.to_owned()),
-                    step: Some(step),
-                    message,
-                }),
+                Report::Progress { step, message } => {
+                    self.emit(Event::Progress { instance: Some(instance.to_owned()), step: Some(step), message })
+                }
                 Report::End { step, outcome, reason, duration_ms, evidence } => {
                     failed |= outcome == Outcome::Failed;
                     if let Some(step) = by_id(&step) {
@@ -127,10 +124,11 @@ impl Run {
             if checked.is_step_unchanged(line, &step.id) {
                 continue;
             }
-            let bytes = self.engine.blobs.bytes(&archive.blob).map_err(|message| EngineError::Blob {
-                name: archive.blob.name.clone(),
-                message,
-            })?;
+            let bytes = self
+                .engine
+                .blobs
+                .bytes(&archive.blob)
+                .map_err(|message| EngineError::Blob { name: archive.blob.name.clone(), message })?;
             let brought = async {
                 self.make_directory(&line.instance, BLOB_DIR, 0o700).await?;
                 let file = InstanceFile { kind: FileKind::File(bytes), uid: 0, gid: 0, mode: 0o600 };

@@ -33,10 +33,16 @@ impl Run {
         }
     }
 
-    pub(crate) async fn make_machine(&self, line: &Line, world: &World, differs: Option<&str>) -> Result<(), EngineError> {
+    pub(crate) async fn make_machine(
+        &self,
+        line: &Line,
+        world: &World,
+        differs: Option<&str>,
+    ) -> Result<(), EngineError> {
         let name = line.instance.as_str();
         let reason = differs.unwrap_or(&line.machine.reason).to_owned();
-        let thing = |outcome| Thing { kind: ThingKind::Instance, name: name.to_owned(), outcome, reason: reason.clone() };
+        let thing =
+            |outcome| Thing { kind: ThingKind::Instance, name: name.to_owned(), outcome, reason: reason.clone() };
         if differs.is_none() {
             self.thing(thing(Outcome::Unchanged), 0);
             return Ok(());

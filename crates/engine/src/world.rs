@@ -45,7 +45,10 @@ impl Run {
         let subnet = format!("{}/{}", world.gateway, world.prefix_len);
         match config.get("ipv4.address") {
             Some(address) if *address != subnet => Err(EngineError::World {
-                what: format!("the bridge `{}` has the address {address}, but the platform says {subnet}", world.bridge),
+                what: format!(
+                    "the bridge `{}` has the address {address}, but the platform says {subnet}",
+                    world.bridge
+                ),
                 hint: "addresses never move: take the subnet back, or destroy the environment with `bascule down`"
                     .to_owned(),
             }),
@@ -62,7 +65,9 @@ impl Run {
         for thing in things {
             let began_ms = self.now_ms();
             let made = match (thing.kind, thing.outcome) {
-                (ThingKind::Project, Outcome::WouldChange) => self.engine.incus.create_project(&world.project, project_config()).await,
+                (ThingKind::Project, Outcome::WouldChange) => {
+                    self.engine.incus.create_project(&world.project, project_config()).await
+                }
                 (ThingKind::Network, Outcome::WouldChange) => {
                     self.engine.incus.create_network(NETWORK_PROJECT, &world.bridge, network_config(world)).await
                 }

@@ -129,7 +129,7 @@ pub const STDERR_TAIL_BYTES: usize = 16 * 1024;
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exited {
-    /// 0 to 255; a shell's convention for signals (128 + number) holds.
+    /// 0 to 255; by a shell's convention 128 + the number of a signal: 137 also when the instance was stopped by force.
     pub code: i32,
     /// The last [`STDERR_TAIL_BYTES`] of standard error, not UTF-8 replaced. Empty on a terminal.
     pub stderr_tail: String,

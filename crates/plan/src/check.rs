@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::waits::Waits;
 use crate::{LineItem, Milestone, Plan};
 
 /// A mistake in a plan. It is one of the program's, not of its user.
@@ -45,11 +46,7 @@ impl Plan {
         let mut takers: Vec<&str> = self
             .lines
             .iter()
-            .filter(|line| {
-                line.items
-                    .iter()
-                    .any(|item| matches!(item, LineItem::Take(taken) if taken == lease))
-            })
+            .filter(|line| line.items.iter().any(|item| matches!(item, LineItem::Take(taken) if taken == lease)))
             .map(|line| line.instance.as_str())
             .collect();
         takers.sort_by_key(|taker| order.iter().position(|listed| listed == taker).unwrap_or(usize::MAX));
@@ -66,10 +63,9 @@ impl Plan {
             let mut ids = BTreeSet::new();
             for item in &line.items {
                 match item {
-                    LineItem::Step(step) if !ids.insert(&step.id) => errors.push(PlanError::DuplicateStep {
-                        instance: line.instance.clone(),
-                        id: step.id.clone(),
-                    }),
+                    LineItem::Step(step) if !ids.insert(&step.id) => {
+                        errors.push(PlanError::DuplicateStep { instance: line.instance.clone(), id: step.id.clone() })
+                    }
                     LineItem::Reach(milestone) if !milestones.insert(milestone) => {
                         errors.push(PlanError::DuplicateMilestone(milestone.clone()));
                     }
@@ -82,16 +78,14 @@ impl Plan {
 
     fn unknown_milestones(&self) -> impl Iterator<Item = PlanError> {
         let reached: BTreeSet<&Milestone> = self.reached().map(|(milestone, _)| milestone).collect();
-        self.lines
-            .iter()
-            .flat_map(|line| line.items.iter().map(move |item| (line, item)))
-            .filter_map(move |(line, item)| match item {
-                LineItem::Await(milestone) if !reached.contains(milestone) => Some(PlanError::UnknownMilestone {
-                    instance: line.instance.clone(),
-                    milestone: milestone.clone(),
-                }),
+        self.lines.iter().flat_map(|line| line.items.iter().map(move |item| (line, item))).filter_map(
+            move |(line, item)| match item {
+                LineItem::Await(milestone) if !reached.contains(milestone) => {
+                    Some(PlanError::UnknownMilestone { instance: line.instance.clone(), milestone: milestone.clone() })
+                }
                 _ => None,
-            })
+            },
+        )
     }
 
     fn wrong_leases(&self) -> Vec<PlanError> {
@@ -116,108 +110,6 @@ impl Plan {
         }
         errors
     }
-
-    /// Every milestone with the place, as (line, item), that reaches it.
-    fn reached(&self) -> impl Iterator<Item = (&Milestone, Place)> {
-        self.lines.iter().enumerate().flat_map(|(l, line)| {
-            line.items.iter().enumerate().filter_map(move |(i, item)| match item {
-                LineItem::Reach(milestone) => Some((milestone, (l, i))),
-                _ => None,
-            })
-        })
-    }
-}
-
-/// A line's index, and an item's on it.
-type Place = (usize, usize);
-
-/// Which places have to be passed before another one can be.
-struct Waits<'a> {
-    plan: &'a Plan,
-    across: BTreeMap<Place, Vec<Place>>,
-}
-
-impl<'a> Waits<'a> {
-    fn new(plan: &'a Plan) -> Self {
-        let reached: BTreeMap<_, _> = plan.reached().collect();
-        let mut across: BTreeMap<Place, Vec<Place>> = BTreeMap::new();
-        for (l, line) in plan.lines.iter().enumerate() {
-            for (i, item) in line.items.iter().enumerate() {
-                if let LineItem::Await(milestone) = item {
-                    across.entry((l, i)).or_default().extend(reached.get(milestone));
-                }
-            }
-        }
-        for (name, lease) in &plan.leases {
-            // Taken strictly in order: the next taker waits until the one before it has taken the lease, and until
-            // there is room, which there is at the latest when the taker `capacity` places before it has released it.
-            let takers = plan.takers(name);
-            let place = |taker: &str, wanted: &LineItem| {
-                let l = plan.lines.iter().position(|line| line.instance == taker)?;
-                Some((l, plan.lines[l].items.iter().position(|item| item == wanted)?))
-            };
-            let (take, release) = (LineItem::Take(name.clone()), LineItem::Release(name.clone()));
-            for (n, taker) in takers.iter().enumerate() {
-                let before = n.checked_sub(1).and_then(|before| place(takers[before], &take));
-                let room = n
-                    .checked_sub(lease.capacity)
-                    .and_then(|before| place(takers[before], &release));
-                if let Some(own) = place(taker, &take) {
-                    across.entry(own).or_default().extend(before.into_iter().chain(room));
-                }
-            }
-        }
-        Self { plan, across }
-    }
-
-    /// A way from a place back to itself, told by the items where lines meet.
-    fn cycle(&self) -> Option<Vec<String>> {
-        let mut passed = BTreeSet::new();
-        for (l, line) in self.plan.lines.iter().enumerate() {
-            let mut path: Vec<(Place, Vec<Place>)> = Vec::new();
-            let mut next = line.items.len().checked_sub(1).map(|last| (l, last));
-            // Depth first without recursion: a line may be long.
-            while let Some(place) = next {
-                if let Some(from) = path.iter().position(|(earlier, _)| *earlier == place) {
-                    return Some(self.tell(path[from..].iter().map(|(place, _)| *place)));
-                }
-                if !passed.contains(&place) {
-                    path.push((place, self.before(place)));
-                }
-                next = loop {
-                    let Some((place, left)) = path.last_mut() else {
-                        break None;
-                    };
-                    if let Some(before) = left.pop() {
-                        break Some(before);
-                    }
-                    passed.insert(*place);
-                    path.pop();
-                };
-            }
-        }
-        None
-    }
-
-    fn before(&self, (l, i): Place) -> Vec<Place> {
-        let above = i.checked_sub(1).map(|above| (l, above));
-        above
-            .into_iter()
-            .chain(self.across.get(&(l, i)).into_iter().flatten().copied())
-            .collect()
-    }
-
-    fn tell(&self, places: impl Iterator<Item = Place>) -> Vec<String> {
-        let mut told: Vec<String> = places
-            .filter_map(|(l, i)| {
-                let line = &self.plan.lines[l];
-                let item = line.items[i].to_string();
-                (!matches!(line.items[i], LineItem::Step(_))).then(|| format!("{}: {item}", line.instance))
-            })
-            .collect();
-        told.extend(told.first().cloned());
-        told
-    }
 }
 
 #[cfg(test)]
@@ -230,10 +122,7 @@ mod tests {
     #[test]
     fn a_plan_without_mistakes_passes() {
         let plan = plan(
-            [
-                line("a", [step("r/g/1"), reaches("a: up")]),
-                line("b", [awaits("a: up"), takes("l"), releases("l")]),
-            ],
+            [line("a", [step("r/g/1"), reaches("a: up")]), line("b", [awaits("a: up"), takes("l"), releases("l")])],
             [lease("l", 1, ["b"])],
         );
         assert_eq!(plan.check(), Ok(()));
@@ -243,10 +132,7 @@ mod tests {
     fn every_mistake_is_reported_at_once() {
         let plan = plan(
             [
-                line(
-                    "a",
-                    [step("r/g/1"), step("r/g/1"), takes("unknown"), releases("unknown")],
-                ),
+                line("a", [step("r/g/1"), step("r/g/1"), takes("unknown"), releases("unknown")]),
                 line("a", [awaits("nowhere"), reaches("m"), reaches("m")]),
                 line("b", [releases("l"), takes("l")]),
             ],
@@ -268,17 +154,10 @@ mod tests {
 
     #[test]
     fn lines_that_wait_for_each_other_are_told_as_a_path_that_ends_where_it_began() {
-        let plan = plan(
-            [
-                line("a", [awaits("y"), step("r/g/1"), reaches("x")]),
-                line("b", [awaits("x"), reaches("y")]),
-            ],
-            [],
-        );
+        let plan =
+            plan([line("a", [awaits("y"), step("r/g/1"), reaches("x")]), line("b", [awaits("x"), reaches("y")])], []);
         let errors = plan.check().unwrap_err();
-        let [PlanError::Cycle(path)] = errors.as_slice() else {
-            panic!("{errors:?}")
-        };
+        let [PlanError::Cycle(path)] = errors.as_slice() else { panic!("{errors:?}") };
         assert_eq!(path.first(), path.last());
         assert_eq!(path.len(), 5, "{path:?}");
     }
@@ -298,22 +177,11 @@ mod tests {
             ]
         };
         assert!(matches!(
-            plan(lines(), [lease("l", 1, ["a", "b"])])
-                .check()
-                .unwrap_err()
-                .as_slice(),
+            plan(lines(), [lease("l", 1, ["a", "b"])]).check().unwrap_err().as_slice(),
             [PlanError::Cycle(_)]
         ));
-        assert_eq!(
-            plan(lines(), [lease("l", 1, ["b", "a"])]).check(),
-            Ok(()),
-            "the other order can be walked"
-        );
-        assert_eq!(
-            plan(lines(), [lease("l", 2, ["a", "b"])]).check(),
-            Ok(()),
-            "both may hold it"
-        );
+        assert_eq!(plan(lines(), [lease("l", 1, ["b", "a"])]).check(), Ok(()), "the other order can be walked");
+        assert_eq!(plan(lines(), [lease("l", 2, ["a", "b"])]).check(), Ok(()), "both may hold it");
     }
 
     #[test]
@@ -368,11 +236,8 @@ mod tests {
 
     fn plans() -> impl Strategy<Value = Plan> {
         // Each of four lines gets, at random places: its milestone, waits for others', and one lease around a stretch.
-        let line = (
-            0..6usize,
-            prop::collection::vec((0..4usize, 0..6usize), 0..2),
-            prop::option::of((0..6usize, 1..4usize)),
-        );
+        let line =
+            (0..6usize, prop::collection::vec((0..4usize, 0..6usize), 0..2), prop::option::of((0..6usize, 1..4usize)));
         let order = Just(vec!["l0", "l1", "l2", "l3"]).prop_shuffle();
         (prop::collection::vec(line, 4), order).prop_map(|(lines, order)| {
             let lines = lines.into_iter().enumerate().map(|(n, (reach, waits, held))| {

@@ -8,34 +8,15 @@ use crate::agent::{Evidence, Outcome};
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// The first event of every verb.
-    Started {
-        verb: String,
-        platform: String,
-        environment: String,
-        version: String,
-    },
+    Started { verb: String, platform: String, environment: String, version: String },
     /// A phase of the run begins: `check`, `images`, `apply`, `probe`, `switch`…
     Phase { name: String, title: String },
     /// Something in Incus around or below the instances: a project, a bridge, an image, the instance itself.
-    Thing {
-        kind: ThingKind,
-        name: String,
-        outcome: Outcome,
-        reason: String,
-        duration_ms: u64,
-    },
+    Thing { kind: ThingKind, name: String, outcome: Outcome, reason: String, duration_ms: u64 },
     /// A step began on an instance.
-    StepBegan {
-        instance: String,
-        step: String,
-        title: String,
-    },
+    StepBegan { instance: String, step: String, title: String },
     /// A long step or a phase says what it sees.
-    Progress {
-        instance: Option<String>,
-        step: Option<String>,
-        message: String,
-    },
+    Progress { instance: Option<String>, step: Option<String>, message: String },
     /// A step ended on an instance.
     StepEnded {
         instance: String,
@@ -48,20 +29,11 @@ pub enum Event {
         evidence: Evidence,
     },
     /// A line waits for another line, or for its turn.
-    Waiting {
-        instance: String,
-        r#for: String,
-        reason: String,
-    },
+    Waiting { instance: String, r#for: String, reason: String },
     /// A line got to a milestone, or holds or gives back a lease.
     Reached { instance: String, what: String },
     /// Traffic was moved, or is about to be.
-    Switch {
-        from: Option<String>,
-        to: String,
-        generation: u64,
-        commit: String,
-    },
+    Switch { from: Option<String>, to: String, generation: u64, commit: String },
     /// A mistake in the platform file.
     Diagnostic {
         file: String,
@@ -75,19 +47,9 @@ pub enum Event {
     /// One instance at a glance (`status`).
     Instance(InstanceStatus),
     /// What one colour holds (`status`); `colour` is absent under `multi-instance`.
-    Colour {
-        colour: Option<String>,
-        commit: String,
-        state: String,
-        active: bool,
-        generation: u64,
-    },
+    Colour { colour: Option<String>, commit: String, state: String, active: bool, generation: u64 },
     /// A piece of what a command or a log said on an instance (`exec`, `logs`).
-    Output {
-        instance: String,
-        stream: Stream,
-        text: String,
-    },
+    Output { instance: String, stream: Stream, text: String },
     /// One release or rollback (`history`). Times are RFC 3339, UTC.
     History {
         number: u64,
@@ -107,6 +69,9 @@ pub enum Event {
     /// The last event of every verb that converges.
     Summary(Summary),
 }
+
+/// The reason of every step of an instance that is not there to be asked: all of them follow once it is made.
+pub const INSTANCE_FIRST: &str = "the instance is made first";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -12,6 +12,7 @@ mod outline;
 mod resource;
 #[cfg(test)]
 mod testing;
+mod waits;
 
 pub use check::PlanError;
 pub use line::{Lease, Line, LineItem, Machine, MachineAction, Milestone, Plan, Step, World};

@@ -24,15 +24,8 @@ impl Plan {
     /// The first selector that names nothing. No selectors at all keep nothing.
     pub fn narrow(&self, selectors: &[String]) -> Result<Self, UnknownSelector> {
         for selector in selectors {
-            if !self
-                .lines
-                .iter()
-                .any(|line| line.instance == *selector || line.steps().any(|s| s.is_in(selector)))
-            {
-                return Err(UnknownSelector {
-                    selector: selector.clone(),
-                    valid: self.selectors(),
-                });
+            if !self.lines.iter().any(|line| line.instance == *selector || line.steps().any(|s| s.is_in(selector))) {
+                return Err(UnknownSelector { selector: selector.clone(), valid: self.selectors() });
             }
         }
         let mut narrowed = Self {
@@ -44,25 +37,13 @@ impl Plan {
             .lines
             .iter()
             .flat_map(|line| &line.items)
-            .filter_map(|item| {
-                if let LineItem::Reach(milestone) = item {
-                    Some(milestone.clone())
-                } else {
-                    None
-                }
-            })
+            .filter_map(|item| if let LineItem::Reach(milestone) = item { Some(milestone.clone()) } else { None })
             .collect();
         for line in &mut narrowed.lines {
-            line.items
-                .retain(|item| !matches!(item, LineItem::Await(milestone) if !reached.contains(milestone)));
+            line.items.retain(|item| !matches!(item, LineItem::Await(milestone) if !reached.contains(milestone)));
         }
         let takers: Vec<(String, Vec<String>)> = (self.leases.keys())
-            .map(|name| {
-                (
-                    name.clone(),
-                    narrowed.takers(name).into_iter().map(str::to_owned).collect(),
-                )
-            })
+            .map(|name| (name.clone(), narrowed.takers(name).into_iter().map(str::to_owned).collect()))
             .collect();
         for (name, takers) in takers {
             match narrowed.leases.get_mut(&name) {
@@ -80,23 +61,13 @@ impl Plan {
             .flat_map(Line::steps)
             .flat_map(|step| [step.group(), step.group().split('/').next().unwrap_or_default()])
             .collect();
-        groups
-            .into_iter()
-            .chain(self.lines.iter().map(|line| line.instance.as_str()))
-            .map(str::to_owned)
-            .collect()
+        groups.into_iter().chain(self.lines.iter().map(|line| line.instance.as_str())).map(str::to_owned).collect()
     }
 }
 
 impl Line {
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.items.iter().filter_map(|item| {
-            if let LineItem::Step(step) = item {
-                Some(step)
-            } else {
-                None
-            }
-        })
+        self.items.iter().filter_map(|item| if let LineItem::Step(step) = item { Some(step) } else { None })
     }
 
     fn narrow(&self, selectors: &[String]) -> Option<Self> {
@@ -115,25 +86,14 @@ impl Line {
             LineItem::Await(_) => kept(self.items[n..].iter().find(is_step)),
             LineItem::Take(lease) | LineItem::Release(lease) => self.held(lease).iter().any(|item| kept(Some(item))),
         };
-        let items = self
-            .items
-            .iter()
-            .enumerate()
-            .filter(|(n, item)| keep((*n, item)))
-            .map(|(_, item)| item.clone());
-        Some(Self {
-            items: items.collect(),
-            ..self.clone()
-        })
+        let items = self.items.iter().enumerate().filter(|(n, item)| keep((*n, item))).map(|(_, item)| item.clone());
+        Some(Self { items: items.collect(), ..self.clone() })
     }
 
     /// The items between taking and releasing a lease.
     fn held(&self, lease: &str) -> &[LineItem] {
         let place = |wanted: LineItem| self.items.iter().position(|item| *item == wanted);
-        match (
-            place(LineItem::Take(lease.to_owned())),
-            place(LineItem::Release(lease.to_owned())),
-        ) {
+        match (place(LineItem::Take(lease.to_owned())), place(LineItem::Release(lease.to_owned()))) {
             (Some(take), Some(release)) if take < release => &self.items[take..release],
             _ => &[],
         }
@@ -143,11 +103,8 @@ impl Line {
 impl Step {
     /// Whether the step is of the role or of the group of steps that the selector names, with or without its role.
     fn is_in(&self, selector: &str) -> bool {
-        let starts = |group: &str| {
-            group
-                .strip_prefix(selector)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
+        let starts =
+            |group: &str| group.strip_prefix(selector).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         starts(self.group()) || self.group().split_once('/').is_some_and(|(_, short)| starts(short))
     }
 }
@@ -173,14 +130,7 @@ mod tests {
                         releases("roll"),
                     ],
                 ),
-                line(
-                    "lb-1",
-                    [
-                        step("common/ssh/config"),
-                        awaits("api-1: healthy"),
-                        step("load_balancer/traffic/up"),
-                    ],
-                ),
+                line("lb-1", [step("common/ssh/config"), awaits("api-1: healthy"), step("load_balancer/traffic/up")]),
             ],
             [lease("roll", 1, ["api-1"])],
         )
@@ -204,27 +154,16 @@ mod tests {
     fn an_instance_keeps_its_whole_line_but_the_waits_that_nobody_ends() {
         let plan = only(&["lb-1"]).unwrap();
         assert_eq!(plan.lines.len(), 1);
-        assert_eq!(
-            plan.lines[0].items,
-            [step("common/ssh/config"), step("load_balancer/traffic/up")]
-        );
+        assert_eq!(plan.lines[0].items, [step("common/ssh/config"), step("load_balancer/traffic/up")]);
         assert_eq!(plan.check(), Ok(()));
     }
 
     #[test]
     fn roles_that_meet_still_meet() {
         let plan = only(&["component", "load_balancer"]).unwrap();
-        let api = [
-            takes("roll"),
-            step("component/service/unit"),
-            reaches("api-1: healthy"),
-            releases("roll"),
-        ];
+        let api = [takes("roll"), step("component/service/unit"), reaches("api-1: healthy"), releases("roll")];
         assert_eq!(plan.lines[0].items, api);
-        assert_eq!(
-            plan.lines[1].items,
-            [awaits("api-1: healthy"), step("load_balancer/traffic/up")]
-        );
+        assert_eq!(plan.lines[1].items, [awaits("api-1: healthy"), step("load_balancer/traffic/up")]);
         assert_eq!(plan.check(), Ok(()));
     }
 

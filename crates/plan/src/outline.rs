@@ -18,11 +18,7 @@ impl Plan {
         for (name, lease) in &self.leases {
             let _ = write!(text, "\nlease `{name}`: {} at a time", lease.capacity);
             let order = lease.order.join(", ");
-            text.push_str(&if order.is_empty() {
-                "\n".to_owned()
-            } else {
-                format!(", in the order {order}\n")
-            });
+            text.push_str(&if order.is_empty() { "\n".to_owned() } else { format!(", in the order {order}\n") });
         }
         text
     }
@@ -104,12 +100,7 @@ impl fmt::Display for Resource {
                     crate::OnTimeout::Fail => "",
                     crate::OnTimeout::GoOn => ", then go on",
                 };
-                write!(
-                    f,
-                    "at most {} s until {}{end}",
-                    wait.timeout_ms as f64 / 1000.0,
-                    wait.probe
-                )
+                write!(f, "at most {} s until {}{end}", wait.timeout_ms as f64 / 1000.0, wait.probe)
             }
         }
     }
@@ -129,10 +120,7 @@ impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http { url, contains: None } => write!(f, "{url} answers 200"),
-            Self::Http {
-                url,
-                contains: Some(part),
-            } => write!(f, "{url} answers 200 with {part}"),
+            Self::Http { url, contains: Some(part) } => write!(f, "{url} answers 200 with {part}"),
             Self::Tcp { address } => write!(f, "{address} accepts a connection"),
             Self::Command { argv } => write!(f, "`{}` succeeds", argv.join(" ")),
         }
@@ -149,17 +137,7 @@ mod tests {
         held_back.notes.push("nothing was released to it yet".into());
         let plan = plan(
             [
-                line(
-                    "a",
-                    [
-                        awaits("m"),
-                        takes("l"),
-                        step("r/g/s"),
-                        wait("r/g/w"),
-                        releases("l"),
-                        reaches("n"),
-                    ],
-                ),
+                line("a", [awaits("m"), takes("l"), step("r/g/s"), wait("r/g/w"), releases("l"), reaches("n")]),
                 held_back,
             ],
             [lease("l", 1, ["a"])],

@@ -37,42 +37,23 @@ pub(crate) fn line(instance: &str, items: impl IntoIterator<Item = LineItem>) ->
 }
 
 pub(crate) fn lease<'a>(name: &str, capacity: usize, order: impl IntoIterator<Item = &'a str>) -> (String, Lease) {
-    (
-        name.into(),
-        Lease {
-            capacity,
-            order: order.into_iter().map(str::to_owned).collect(),
-        },
-    )
+    (name.into(), Lease { capacity, order: order.into_iter().map(str::to_owned).collect() })
 }
 
 pub(crate) fn step(id: &str) -> LineItem {
-    let resource = Resource::Sysctl(Sysctl {
-        key: "net.core.somaxconn".into(),
-        value: "4096".into(),
-    });
-    LineItem::Step(Step {
-        id: id.into(),
-        title: "let queues be long".into(),
-        resource,
-    })
+    let resource = Resource::Sysctl(Sysctl { key: "net.core.somaxconn".into(), value: "4096".into() });
+    LineItem::Step(Step { id: id.into(), title: "let queues be long".into(), resource })
 }
 
 pub(crate) fn wait(id: &str) -> LineItem {
     let resource = Resource::Wait(Wait {
-        probe: Probe::Tcp {
-            address: "127.0.0.1:80".into(),
-        },
+        probe: Probe::Tcp { address: "127.0.0.1:80".into() },
         timeout_ms: 5_000,
         interval_ms: 100,
         unit: None,
         on_timeout: crate::OnTimeout::Fail,
     });
-    LineItem::Step(Step {
-        id: id.into(),
-        title: "wait for the port".into(),
-        resource,
-    })
+    LineItem::Step(Step { id: id.into(), title: "wait for the port".into(), resource })
 }
 
 pub(crate) fn reaches(milestone: &str) -> LineItem {

@@ -47,7 +47,6 @@ impl Folder {
         platform.components.iter().map(|component| blob(&component.name)).collect()
     }
 
-
     /// The bytes of a blob, wherever in the folder it lies.
     pub fn find(&self, blob: &Blob) -> Result<Vec<u8>, BlobError> {
         let missing = || BlobError::Missing { name: blob.name.clone(), folder: self.0.clone() };

@@ -48,7 +48,9 @@ mod tests {
     #[test]
     fn only_forty_lower_case_hex_digits_are_a_commit() {
         assert!("3f2a91c0d4e5f60718293a4b5c6d7e8f90a1b2c3".parse::<Commit>().is_ok());
-        for not in ["", "3f2a91c", "HEAD", "3F2A91C0D4E5F60718293A4B5C6D7E8F90A1B2C3", &"g".repeat(40), "../../etc/passwd"] {
+        for not in
+            ["", "3f2a91c", "HEAD", "3F2A91C0D4E5F60718293A4B5C6D7E8F90A1B2C3", &"g".repeat(40), "../../etc/passwd"]
+        {
             assert!(not.parse::<Commit>().is_err(), "{not}");
         }
     }

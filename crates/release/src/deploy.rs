@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use bascule_engine::Converged;
-use bascule_plan::event::Event;
 use bascule_plan::Blob;
+use bascule_plan::event::Event;
 use bascule_roles::{ColourRelease, ColourState, Existing, Facts};
 use bascule_spec::{Colour, Role, Topology};
 
@@ -67,8 +67,7 @@ async fn prepare(
         run.converge(&bascule_roles::drain(context.platform, &facts, colour)?).await?;
     }
     run.phase("prepare", &format!("putting {commit} on {colour}, out of traffic"));
-    let mut release =
-        ColourRelease { commit: commit.as_str().to_owned(), state: ColourState::Deploying, artifacts };
+    let mut release = ColourRelease { commit: commit.as_str().to_owned(), state: ColourState::Deploying, artifacts };
     record(context, &mut facts, Some(colour), &release).await?;
     let plan = bascule_roles::prepare(context.platform, &facts, colour, commit.as_str(), &release.artifacts)?;
     let prepared = run.converge(&plan).await;

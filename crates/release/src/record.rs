@@ -17,11 +17,8 @@ fn release_key(colour: Option<Colour>) -> String {
 }
 
 pub(crate) fn read(config: &BTreeMap<String, String>) -> Result<Releases, ReleaseError> {
-    let unreadable = |key: &str, value: &str, source| ReleaseError::Record {
-        key: key.to_owned(),
-        value: value.to_owned(),
-        source,
-    };
+    let unreadable =
+        |key: &str, value: &str, source| ReleaseError::Record { key: key.to_owned(), value: value.to_owned(), source };
     let mut releases = Releases::default();
     if let Some(value) = config.get(GENERATION) {
         releases.generation = value.parse().map_err(|_| unreadable(GENERATION, value, None))?;

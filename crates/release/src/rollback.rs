@@ -36,12 +36,7 @@ pub async fn rollback(context: &Context<'_>) -> Result<(), ReleaseError> {
 }
 
 /// The colour is looked at before traffic goes to it: a replica may have died since it was active.
-async fn back(
-    context: &Context<'_>,
-    facts: Facts,
-    to: Colour,
-    commit: &Commit,
-) -> Result<(), ReleaseError> {
+async fn back(context: &Context<'_>, facts: Facts, to: Colour, commit: &Commit) -> Result<(), ReleaseError> {
     context.run.phase("probe", &format!("looking whether {to} still answers with {commit}"));
     let probe = bascule_roles::probe(context.platform, &facts, to)?;
     if context.run.converge(&probe).await? == Converged::Failed {

@@ -55,7 +55,6 @@ impl Group {
 
     /// Puts programs of the platform in place; steps after this one may call them by [`script_path`].
     pub(crate) fn scripts(&mut self, scripts: &[(&'static str, &'static str)]) {
-        self.step("scripts", "make room for the platform's own programs", directory(SCRIPT_DIR, 0o755));
         for (name, text) in scripts {
             self.step(format!("script-{name}"), format!("put the program {name} in place"), script(name, text));
         }

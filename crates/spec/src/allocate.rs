@@ -30,33 +30,17 @@ pub enum AllocateError {
     #[error(
         "{instance} has the address {existing}, but the platform file pins {pinned}: addresses never move; pin {existing}, or destroy {instance} first"
     )]
-    Moved {
-        instance: String,
-        existing: Ipv4Addr,
-        pinned: Ipv4Addr,
-    },
+    Moved { instance: String, existing: Ipv4Addr, pinned: Ipv4Addr },
     #[error("{instance} is pinned to {address}, which {holder} has: pin another address, or destroy {holder} first")]
-    Taken {
-        instance: String,
-        address: Ipv4Addr,
-        holder: String,
-    },
+    Taken { instance: String, address: Ipv4Addr, holder: String },
     #[error(
         "{instance} has the address {address}, which is not in the subnet {subnet}: an environment keeps its subnet; put the old one back, or destroy {instance} first"
     )]
-    Outside {
-        instance: String,
-        address: Ipv4Addr,
-        subnet: Ipv4Net,
-    },
+    Outside { instance: String, address: Ipv4Addr, subnet: Ipv4Net },
     #[error(
         "no address is left in {subnet} for {instance}: destroy instances that are not needed, or pin a free address below {first}"
     )]
-    Full {
-        instance: String,
-        subnet: Ipv4Net,
-        first: Ipv4Addr,
-    },
+    Full { instance: String, subnet: Ipv4Net, first: Ipv4Addr },
 }
 
 impl Network {
@@ -89,37 +73,23 @@ pub(crate) fn assign(
     instances: &[Instance],
     existing: &BTreeMap<String, Ipv4Addr>,
 ) -> Result<BTreeMap<String, Ipv4Addr>, AllocateError> {
-    let mut taken: BTreeMap<Ipv4Addr, &str> = existing
-        .iter()
-        .map(|(name, address)| (*address, name.as_str()))
-        .collect();
+    let mut taken: BTreeMap<Ipv4Addr, &str> =
+        existing.iter().map(|(name, address)| (*address, name.as_str())).collect();
     let mut given = BTreeMap::new();
     for instance in instances {
         match (existing.get(&instance.name), instance.address) {
             (Some(&existing), Some(pinned)) if existing != pinned => {
-                return Err(AllocateError::Moved {
-                    instance: instance.name.clone(),
-                    existing,
-                    pinned,
-                });
+                return Err(AllocateError::Moved { instance: instance.name.clone(), existing, pinned });
             }
             (Some(&address), _) if !network.is_usable(address) => {
                 let (instance, subnet) = (instance.name.clone(), network.subnet);
-                return Err(AllocateError::Outside {
-                    instance,
-                    address,
-                    subnet,
-                });
+                return Err(AllocateError::Outside { instance, address, subnet });
             }
             (Some(&address), _) => drop(given.insert(instance.name.clone(), address)),
             (None, Some(address)) => {
                 if let Some(holder) = taken.insert(address, &instance.name) {
                     let (instance, holder) = (instance.name.clone(), holder.to_owned());
-                    return Err(AllocateError::Taken {
-                        instance,
-                        address,
-                        holder,
-                    });
+                    return Err(AllocateError::Taken { instance, address, holder });
                 }
                 given.insert(instance.name.clone(), address);
             }
@@ -134,11 +104,7 @@ pub(crate) fn assign(
         .filter(|address| !taken.contains(address));
     for instance in instances {
         if !given.contains_key(&instance.name) {
-            let full = || AllocateError::Full {
-                instance: instance.name.clone(),
-                subnet: network.subnet,
-                first,
-            };
+            let full = || AllocateError::Full { instance: instance.name.clone(), subnet: network.subnet, first };
             given.insert(instance.name.clone(), free.next().ok_or_else(full)?);
         }
     }

@@ -98,24 +98,13 @@ impl Diagnostic {
         let Place { source, span } = place;
         let (line, column) = position(source.text(), span.start);
         let file = source.file().to_owned();
-        Self {
-            file,
-            line,
-            column,
-            span,
-            message: message.into(),
-            help: help.into(),
-            source,
-        }
+        Self { file, line, column, span, message: message.into(), help: help.into(), source }
     }
 
     /// Without the source line, for a place that holds what nobody should see.
     pub(crate) fn concealed(place: Place, message: impl Into<String>, help: impl Into<String>) -> Self {
         let nothing = Source::new(place.source.file(), String::new());
-        Self {
-            source: nothing,
-            ..Self::new(place, message, help)
-        }
+        Self { source: nothing, ..Self::new(place, message, help) }
     }
 
     fn report(&self) -> [Group<'_>; 1] {
@@ -133,14 +122,7 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            line,
-            column,
-            message,
-            help,
-            ..
-        } = self;
+        let Self { file, line, column, message, help, .. } = self;
         write!(f, "{}:{line}:{column}: {message}\n  help: {help}", file.display())
     }
 }
@@ -148,8 +130,5 @@ impl fmt::Display for Diagnostic {
 fn position(text: &str, byte: usize) -> (usize, usize) {
     let before = text.get(..byte).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-    )
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }

@@ -49,13 +49,7 @@ impl Node {
     /// Lays `overlay` over `self`: tables are merged key by key, everything else is replaced.
     pub(crate) fn merge(&mut self, overlay: Node) {
         match (&mut self.value, overlay) {
-            (
-                Value::Table(entries),
-                Node {
-                    value: Value::Table(others),
-                    ..
-                },
-            ) => {
+            (Value::Table(entries), Node { value: Value::Table(others), .. }) => {
                 for (name, other) in others {
                     match entries.iter_mut().find(|(existing, _)| *existing == name) {
                         Some((_, node)) => node.merge(other),
@@ -97,9 +91,7 @@ impl Node {
 
     /// Where the key at the end of `path` is written.
     pub(crate) fn locate_key(&self, path: &[&str]) -> Place {
-        self.get(path)
-            .and_then(|node| node.key.clone())
-            .unwrap_or_else(|| self.locate(path))
+        self.get(path).and_then(|node| node.key.clone()).unwrap_or_else(|| self.locate(path))
     }
 
     /// The keys of the table at `path`, in the order of the file.
@@ -115,10 +107,7 @@ impl Node {
     /// for a whole number and a date for a string.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         match &self.value {
-            Value::Table(entries) => entries
-                .iter()
-                .map(|(name, node)| (name.clone(), node.to_json()))
-                .collect(),
+            Value::Table(entries) => entries.iter().map(|(name, node)| (name.clone(), node.to_json())).collect(),
             Value::List(items) => items.iter().map(Self::to_json).collect(),
             Value::String(text) => text.as_str().into(),
             Value::Integer(number) => (*number).into(),
@@ -166,10 +155,7 @@ impl Source {
     }
 
     pub(crate) fn place(&self, span: Range<usize>) -> Place {
-        Place {
-            source: self.clone(),
-            span,
-        }
+        Place { source: self.clone(), span }
     }
 }
 
@@ -189,24 +175,18 @@ fn node(source: &Source, key: Option<Range<usize>>, item: &Item, around: &Range<
             let entry = |(name, _)| table.get_key_value(name).map(|(key, item)| (name, key.span(), item));
             table_value(source, table.iter().filter_map(entry), &span)
         }
-        Item::ArrayOfTables(tables) => Value::List(
-            tables
-                .iter()
-                .map(|table| node(source, None, &Item::Table(table.clone()), &span))
-                .collect(),
-        ),
+        Item::ArrayOfTables(tables) => {
+            Value::List(tables.iter().map(|table| node(source, None, &Item::Table(table.clone()), &span)).collect())
+        }
         Item::Value(value) => match value {
             toml_edit::Value::String(text) => Value::String(text.value().clone()),
             toml_edit::Value::Integer(number) => Value::Integer(*number.value()),
             toml_edit::Value::Boolean(truth) => Value::Boolean(*truth.value()),
             toml_edit::Value::Float(number) => Value::Float(*number.value()),
             toml_edit::Value::Datetime(date) => Value::Date(date.value().to_string()),
-            toml_edit::Value::Array(array) => Value::List(
-                array
-                    .iter()
-                    .map(|value| node(source, None, &Item::Value(value.clone()), &span))
-                    .collect(),
-            ),
+            toml_edit::Value::Array(array) => {
+                Value::List(array.iter().map(|value| node(source, None, &Item::Value(value.clone()), &span)).collect())
+            }
             toml_edit::Value::InlineTable(table) => {
                 let entries: Vec<_> = table
                     .iter()
@@ -216,11 +196,7 @@ fn node(source: &Source, key: Option<Range<usize>>, item: &Item, around: &Range<
             }
         },
     };
-    Node {
-        key: key.map(|span| source.place(span)),
-        place: source.place(span),
-        value,
-    }
+    Node { key: key.map(|span| source.place(span)), place: source.place(span), value }
 }
 
 fn table_value<'a>(
@@ -228,9 +204,5 @@ fn table_value<'a>(
     entries: impl Iterator<Item = (&'a str, Option<Range<usize>>, &'a Item)>,
     around: &Range<usize>,
 ) -> Value {
-    Value::Table(
-        entries
-            .map(|(name, key, item)| (name.to_owned(), node(source, key, item, around)))
-            .collect(),
-    )
+    Value::Table(entries.map(|(name, key, item)| (name.to_owned(), node(source, key, item, around))).collect())
 }

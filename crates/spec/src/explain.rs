@@ -20,17 +20,8 @@ pub(crate) struct Explainer<'a> {
 
 impl<'a> Explainer<'a> {
     pub(crate) fn new(schema: &'a Json, root: &'a Node, error: &'a ValidationError<'a>) -> Self {
-        let path = error
-            .instance_path()
-            .iter()
-            .map(|segment| segment.to_string())
-            .collect();
-        Self {
-            schema,
-            root,
-            error,
-            path,
-        }
+        let path = error.instance_path().iter().map(|segment| segment.to_string()).collect();
+        Self { schema, root, error, path }
     }
 
     /// Adds a diagnostic for each mistake that the error stands for, and what has to be left out because of it.
@@ -42,10 +33,7 @@ impl<'a> Explainer<'a> {
                     let (message, help) = self.unknown_key(name);
                     diagnostics.push(Diagnostic::new(self.root.locate_key(&borrow(&path)), message, help));
                     // It may be the misspelt name of any key of its table.
-                    wrong.push(Wrong {
-                        path,
-                        suspect: self.path.clone(),
-                    });
+                    wrong.push(Wrong { path, suspect: self.path.clone() });
                 }
             }
             ValidationErrorKind::Required { property } => {
@@ -53,10 +41,7 @@ impl<'a> Explainer<'a> {
                 let (message, help) = self.missing_key(property);
                 let path: Vec<String> = self.path.iter().cloned().chain([property.to_owned()]).collect();
                 diagnostics.push(Diagnostic::new(self.root.locate(&borrow(&self.path)), message, help));
-                wrong.push(Wrong {
-                    suspect: path.clone(),
-                    path,
-                });
+                wrong.push(Wrong { suspect: path.clone(), path });
             }
             kind => {
                 let (message, help) = self.wrong_value(kind);
@@ -65,10 +50,7 @@ impl<'a> Explainer<'a> {
                     path.extend(self.repeated_item().map(|(index, _)| index.to_string()));
                 }
                 diagnostics.push(Diagnostic::new(self.root.locate(&borrow(&path)), message, help));
-                wrong.push(Wrong {
-                    path: self.path.clone(),
-                    suspect: self.path.clone(),
-                });
+                wrong.push(Wrong { path: self.path.clone(), suspect: self.path.clone() });
             }
         }
     }
@@ -90,31 +72,17 @@ impl<'a> Explainer<'a> {
         let description = clause(property["description"].as_str().unwrap_or("it is needed"));
         let place = heading(&self.path);
         if let Some(Json::Array(needed)) = property.get("required") {
-            let needed: Vec<_> = needed
-                .iter()
-                .filter_map(Json::as_str)
-                .map(|key| format!("`{key}`"))
-                .collect();
+            let needed: Vec<_> = needed.iter().filter_map(Json::as_str).map(|key| format!("`{key}`")).collect();
             let message = format!("{place} has no table [{name}]");
-            return (
-                message,
-                format!("add [{name}] with {}: {description}", needed.join(", ")),
-            );
+            return (message, format!("add [{name}] with {}: {description}", needed.join(", ")));
         }
         let value = match (example(property), choices(property).as_slice()) {
             (Some(example), _) => format!("`{name} = {example}`"),
             (None, []) => format!("`{name}`"),
             (None, choices) => alternatives(choices.iter().map(|choice| format!("{name} = \"{choice}\""))),
         };
-        let to = if self.path.is_empty() {
-            "the top of it".to_owned()
-        } else {
-            place.clone()
-        };
-        (
-            format!("{place} has no `{name}`"),
-            format!("add e.g. {value} to {to}: {description}"),
-        )
+        let to = if self.path.is_empty() { "the top of it".to_owned() } else { place.clone() };
+        (format!("{place} has no `{name}`"), format!("add e.g. {value} to {to}: {description}"))
     }
 
     fn wrong_value(&self, kind: &ValidationErrorKind) -> (String, String) {
@@ -122,21 +90,13 @@ impl<'a> Explainer<'a> {
         let rule = self.rule();
         let text = self.text();
         match kind {
-            ValidationErrorKind::Type {
-                kind: TypeKind::Single(expected),
-            } => {
+            ValidationErrorKind::Type { kind: TypeKind::Single(expected) } => {
                 let found = self.found().map_or("nothing", Value::kind);
-                (
-                    format!("`{key}` expects {}, found {found}", kind_name(*expected)),
-                    self.retype(*expected),
-                )
+                (format!("`{key}` expects {}, found {found}", kind_name(*expected)), self.retype(*expected))
             }
             ValidationErrorKind::OneOfNotValid { .. } | ValidationErrorKind::Enum { .. } => {
                 let choices = choices(self.resolve(rule));
-                let listed = format!(
-                    "write {}",
-                    alternatives(choices.iter().map(|choice| format!("\"{choice}\"")))
-                );
+                let listed = format!("write {}", alternatives(choices.iter().map(|choice| format!("\"{choice}\""))));
                 match text {
                     Some(text) => {
                         let help = did_you_mean(text, &choices).unwrap_or(listed);
@@ -148,14 +108,12 @@ impl<'a> Explainer<'a> {
                     }
                 }
             }
-            ValidationErrorKind::Minimum { limit } => (
-                format!("`{key}` is {}, but the least is {limit}", self.error.instance()),
-                range(rule),
-            ),
-            ValidationErrorKind::Maximum { limit } => (
-                format!("`{key}` is {}, but the most is {limit}", self.error.instance()),
-                range(rule),
-            ),
+            ValidationErrorKind::Minimum { limit } => {
+                (format!("`{key}` is {}, but the least is {limit}", self.error.instance()), range(rule))
+            }
+            ValidationErrorKind::Maximum { limit } => {
+                (format!("`{key}` is {}, but the most is {limit}", self.error.instance()), range(rule))
+            }
             ValidationErrorKind::Pattern { pattern } => {
                 let text = text.unwrap_or_default();
                 if text.is_empty() {
@@ -164,9 +122,7 @@ impl<'a> Explainer<'a> {
                 if pattern.starts_with("^/") && !text.starts_with('/') {
                     return (format!("`{text}` does not start with `/`"), format!("write `/{text}`"));
                 }
-                let why = self
-                    .said("patternErrorMessage")
-                    .unwrap_or_else(|| format!("it does not match `{pattern}`"));
+                let why = self.said("patternErrorMessage").unwrap_or_else(|| format!("it does not match `{pattern}`"));
                 let like = self.like().map(|example| format!("write it like {example}: "));
                 let help = format!("{}{}", like.unwrap_or_default(), self.purpose());
                 (format!("`{text}` is not a possible `{key}`: {why}"), help)
@@ -183,10 +139,7 @@ impl<'a> Explainer<'a> {
             ),
             ValidationErrorKind::UniqueItems => {
                 let (_, item) = self.repeated_item().unwrap_or_default();
-                (
-                    format!("`{item}` is in `{key}` twice"),
-                    "remove one of the two".to_owned(),
-                )
+                (format!("`{item}` is in `{key}` twice"), "remove one of the two".to_owned())
             }
             _ => (format!("`{key}` is not possible: {}", self.error), self.purpose()),
         }
@@ -244,19 +197,13 @@ impl<'a> Explainer<'a> {
     }
 
     fn empty(&self, key: &str) -> (String, String) {
-        (
-            format!("`{key}` is empty"),
-            format!("give it a value: {}", self.purpose()),
-        )
+        (format!("`{key}` is empty"), format!("give it a value: {}", self.purpose()))
     }
 
     /// What the key is for, in the words of the schema.
     fn purpose(&self) -> String {
         let description = self.said("description");
-        description.map_or_else(
-            || "see the schema of the platform file".to_owned(),
-            |text| clause(&text),
-        )
+        description.map_or_else(|| "see the schema of the platform file".to_owned(), |text| clause(&text))
     }
 
     /// What the schema says of this value, or else of the list that it is in.
@@ -284,10 +231,7 @@ impl<'a> Explainer<'a> {
 
     fn repeated_item(&self) -> Option<(usize, String)> {
         let items = self.error.instance().as_array()?;
-        let (index, item) = items
-            .iter()
-            .enumerate()
-            .find(|(index, item)| items[..*index].contains(item))?;
+        let (index, item) = items.iter().enumerate().find(|(index, item)| items[..*index].contains(item))?;
         Some((index, item.as_str().map_or_else(|| item.to_string(), str::to_owned)))
     }
 }
@@ -300,10 +244,7 @@ fn borrow(path: &[String]) -> Vec<&str> {
 fn clause(description: &str) -> String {
     let sentence = description.split_once(". ").map_or(description, |(first, _)| first);
     let mut letters = sentence.trim_end_matches('.').chars();
-    letters
-        .next()
-        .map(|first| first.to_lowercase().chain(letters).collect())
-        .unwrap_or_default()
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// An example, written as TOML; strings and lists of strings are the same in JSON.
@@ -312,14 +253,8 @@ fn example(rule: &Json) -> Option<String> {
 }
 
 fn choices(rule: &Json) -> Vec<&str> {
-    let variants = rule["oneOf"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|variant| variant["const"].as_str());
-    variants
-        .chain(rule["enum"].as_array().into_iter().flatten().filter_map(Json::as_str))
-        .collect()
+    let variants = rule["oneOf"].as_array().into_iter().flatten().filter_map(|variant| variant["const"].as_str());
+    variants.chain(rule["enum"].as_array().into_iter().flatten().filter_map(Json::as_str)).collect()
 }
 
 fn range(rule: &Json) -> String {

@@ -36,11 +36,7 @@ pub use schema::schema;
 /// All that is wrong with the two files and the public keys they name, each with its place and a remedy.
 pub fn load(files: &dyn Files, platform_file: &Path, environment: &str) -> Result<Platform, Diagnostics> {
     let root = read::read(files, platform_file, environment)?;
-    let validate::Validated {
-        file,
-        diagnostics,
-        suspects,
-    } = validate::validate(&root);
+    let validate::Validated { file, diagnostics, suspects } = validate::validate(&root);
     let mut context = resolve::Context::new(files, &root, suspects, diagnostics);
     let platform = resolve::resolve(&file, environment, &mut context);
     match (platform, context.into_diagnostics()) {

@@ -211,9 +211,7 @@ impl Platform {
     }
 
     pub fn load_balancers(&self) -> impl Iterator<Item = &Instance> {
-        self.instances
-            .iter()
-            .filter(|instance| instance.role == Role::LoadBalancer)
+        self.instances.iter().filter(|instance| instance.role == Role::LoadBalancer)
     }
 
     /// The colours that exist: both, or none at all (`[None]`) under `multi-instance`.

@@ -247,11 +247,7 @@ pub(crate) struct Placement {
 
 impl Default for Incus {
     fn default() -> Self {
-        Self {
-            project: None,
-            socket: "/var/lib/incus/unix.socket".to_owned(),
-            pool: "default".to_owned(),
-        }
+        Self { project: None, socket: "/var/lib/incus/unix.socket".to_owned(), pool: "default".to_owned() }
     }
 }
 

@@ -37,12 +37,7 @@ pub(crate) fn read(files: &dyn Files, platform_file: &Path, environment: &str) -
             root.merge(overlay);
             Ok(root)
         }
-        (platform, overlay) => Err(platform
-            .err()
-            .into_iter()
-            .chain(overlay.err())
-            .collect::<Vec<_>>()
-            .into()),
+        (platform, overlay) => Err(platform.err().into_iter().chain(overlay.err()).collect::<Vec<_>>().into()),
     }
 }
 
@@ -63,22 +58,15 @@ fn read_one(files: &dyn Files, path: &Path) -> Result<Node, Diagnostic> {
         } else {
             "correct the TOML here; nothing else was checked"
         };
-        Diagnostic::new(
-            source.place(span),
-            format!("this is not TOML: {}", error.message()),
-            help,
-        )
+        Diagnostic::new(source.place(span), format!("this is not TOML: {}", error.message()), help)
     })
 }
 
 /// The name of an environment becomes a part of the names of its project and bridge.
 fn environments(files: &dyn Files, folder: &Path) -> Vec<String> {
     let names = files.list(folder);
-    let mut names: Vec<String> = names
-        .iter()
-        .filter_map(|name| name.strip_suffix(".toml"))
-        .map(str::to_owned)
-        .collect();
+    let mut names: Vec<String> =
+        names.iter().filter_map(|name| name.strip_suffix(".toml")).map(str::to_owned).collect();
     // The secrets of an environment lie beside its overlay, as `NAME.secrets.toml`: no label.
     names.retain(|name| is_label(name) && name.len() <= ENVIRONMENT_NAME_MAX);
     names.sort();
@@ -95,9 +83,7 @@ fn unknown_environment(root: &Node, environment: &str, environments: &[String]) 
         return Diagnostic::new(place, message, help);
     }
     let known: Vec<&str> = environments.iter().map(String::as_str).collect();
-    let guess = did_you_mean(environment, &known)
-        .map(|guess| format!("{guess} "))
-        .unwrap_or_default();
+    let guess = did_you_mean(environment, &known).map(|guess| format!("{guess} ")).unwrap_or_default();
     let help = match environments {
         [] => format!("make `env/{environment}.toml`; it may be empty"),
         [only] => format!("{guess}the only one is `{only}`; a new one is a file beside it, which may be empty"),

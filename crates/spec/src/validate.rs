@@ -39,11 +39,7 @@ pub(crate) fn validate(root: &Node) -> Validated {
         diagnostics.push(defect(root, &error.to_string()));
         raw::File::default()
     });
-    Validated {
-        file,
-        diagnostics,
-        suspects,
-    }
+    Validated { file, diagnostics, suspects }
 }
 
 /// What has to be left out, and the path below which its absence may mislead.
@@ -75,9 +71,5 @@ fn remove(json: &mut Json, path: &[String]) {
 /// The schema and the types that are read are made from the same source; if they disagree, that is our mistake.
 fn defect(root: &Node, reason: &str) -> Diagnostic {
     let message = format!("the file cannot be read although nothing is known to be wrong with it: {reason}");
-    Diagnostic::new(
-        root.locate(&[]),
-        message,
-        "this is a defect of Bascule: please report it with the file",
-    )
+    Diagnostic::new(root.locate(&[]), message, "this is a defect of Bascule: please report it with the file")
 }

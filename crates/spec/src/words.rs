@@ -2,9 +2,7 @@
 
 /// "did you mean …?", if one of `known` is near.
 pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> Option<String> {
-    let scored = known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate));
+    let scored = known.iter().map(|candidate| (strsim::jaro_winkler(word, candidate), candidate));
     let (score, nearest) = scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
     (score > 0.8).then(|| format!("did you mean `{nearest}`?"))
 }

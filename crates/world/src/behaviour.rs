@@ -182,7 +182,10 @@ impl Model {
             }
             _ => false,
         });
-        replicas.map(|replica| self.serves(replica)).find(Result::is_ok).unwrap_or(Err("503 Service Unavailable".to_owned()))
+        replicas
+            .map(|replica| self.serves(replica))
+            .find(Result::is_ok)
+            .unwrap_or(Err("503 Service Unavailable".to_owned()))
     }
 }
 

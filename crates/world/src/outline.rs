@@ -1,5 +1,5 @@
 use bascule_plan::agent::Outcome;
-use bascule_plan::event::Event;
+use bascule_plan::event::{Event, INSTANCE_FIRST};
 
 /// Events as lines that a reviewer reads: what was done and why; of what was right already only the number.
 pub fn outline(events: &[Event]) -> String {
@@ -12,6 +12,7 @@ pub fn outline(events: &[Event]) -> String {
                 unchanged += 1;
                 continue;
             }
+            Event::StepEnded { reason, .. } if reason == INSTANCE_FIRST => continue,
             Event::Thing { kind, name, outcome, reason, .. } => {
                 let kind = format!("{kind:?}").to_lowercase();
                 format!("{} {kind} {name}: {reason}", mark(*outcome))

@@ -194,6 +194,10 @@ impl Machine {
         world.services.get(unit).is_some_and(|service| service.runs_current(unit, &world.disk))
     }
 
+    pub fn is_active(&self, unit: &str) -> bool {
+        self.world().services.get(unit).is_some_and(Service::is_active)
+    }
+
     /// How often the unit was started or restarted by an order, not by systemd itself.
     pub fn starts(&self, unit: &str) -> u64 {
         self.world().services.get(unit).map_or(0, |service| service.starts)

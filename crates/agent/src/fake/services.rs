@@ -35,6 +35,10 @@ enum State {
 }
 
 impl Service {
+    pub(super) fn is_active(&self) -> bool {
+        self.state == State::Active
+    }
+
     /// Obeys an order, as `systemctl` would.
     pub(super) fn obey(&mut self, verb: UnitVerb, name: &str, disk: &Disk) -> Finished {
         let Some(file) = unit_file(name, disk) else {

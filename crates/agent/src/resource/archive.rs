@@ -16,9 +16,9 @@ use crate::unpack::unpack;
 impl Converge for Archive {
     fn check(&self, cx: &Context<'_>, _: &Pending) -> Result<Verdict, Failure> {
         let Blob { sha256, name, .. } = &self.blob;
-        let needs = |why: &str| Ok(Verdict::Differs(format!("needs blob {sha256} ({name}): {why}")));
+        let needs = |why: &str| Ok(Verdict::Differs(why.to_owned()));
         match cx.system.metadata(&self.path)?.map(|meta| meta.kind) {
-            None => return needs("the directory does not exist"),
+            None => return needs("the archive is not unpacked yet"),
             Some(Kind::Directory) => {}
             Some(_) => {
                 return Err(Failure::new(format!(
@@ -29,8 +29,8 @@ impl Converge for Archive {
         }
         match unpacked(cx.system, &self.path)? {
             Some(present) if present == *sha256 => Ok(Verdict::Right(format!("holds {name}"))),
-            Some(_) => needs("the directory holds another archive"),
-            None => needs("it is not known what the directory holds"),
+            Some(_) => needs("another archive is unpacked there"),
+            None => needs("it is not known which archive is unpacked there"),
         }
     }
 

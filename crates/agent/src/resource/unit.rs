@@ -115,7 +115,8 @@ fn running_needs(unit: &Unit, status: &UnitStatus, cx: &Context<'_>, pending: &P
         return Ok(needs);
     }
     match changed(unit, cx, pending)? {
-        Some((OnChange::Restart, why)) => need(format!("{why}: restart"), &[UnitVerb::Restart]),
+        // A unit that was started often in a short time refuses one more start until that is forgotten.
+        Some((OnChange::Restart, why)) => need(format!("{why}: restart"), &[UnitVerb::ResetFailed, UnitVerb::Restart]),
         Some((OnChange::Reload, why)) => need(format!("{why}: reload"), &[UnitVerb::Reload]),
         None => {}
     }
@@ -169,7 +170,9 @@ fn systemctl(unit: &Unit, verb: UnitVerb, cx: &Context<'_>, progress: Progress<'
 
 fn stays_active(unit: &Unit, cx: &Context<'_>) -> Result<(), Failure> {
     let restarts_before = cx.unit(&unit.name)?.restarts;
-    cx.system.sleep_ms(SETTLE_MS);
+    if unit.name.ends_with(".service") {
+        cx.system.sleep_ms(SETTLE_MS);
+    }
     let status = cx.unit(&unit.name)?;
     let active = matches!(status.active.as_str(), "active" | "reloading");
     if active && status.restarts == restarts_before {

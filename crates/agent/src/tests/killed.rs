@@ -85,7 +85,7 @@ fn machine() -> Machine {
 fn bring_and_apply(machine: &Machine, release: &Release) -> (Vec<Said>, crate::fake::Run) {
     let predicted = check(machine, &release.resources);
     let needs_blob =
-        predicted.iter().any(|said| said.outcome == Outcome::WouldChange && said.reason.starts_with("needs blob"));
+        predicted.iter().any(|said| said.outcome == Outcome::WouldChange && said.reason.contains("archive"));
     if needs_blob {
         machine.put_file(&release.blob.0.blob.staged_path(), &release.blob.1);
     }

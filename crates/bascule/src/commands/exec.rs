@@ -36,7 +36,8 @@ pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
     session(common, "exec", false, async |session| {
         known_instance(session, &arguments.instance)?;
         let exited = if on_terminal {
-            terminal::run(&*session.incus, &session.platform.incus.project, &arguments.instance, &arguments.command).await?
+            terminal::run(&*session.incus, &session.platform.incus.project, &arguments.instance, &arguments.command)
+                .await?
         } else {
             let timeout = Duration::from_secs(arguments.timeout);
             piped(session, &arguments.instance, &arguments.command, timeout).await?

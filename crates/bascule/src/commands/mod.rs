@@ -25,7 +25,8 @@ async fn planned(session: &Session, only: &Only) -> Result<Plan, Failed> {
     if only.only.is_empty() {
         return Ok(plan);
     }
-    plan.narrow(&only.only).map_err(|error| Failed::usage(error.to_string(), "`bascule plan --verbose` shows every name"))
+    plan.narrow(&only.only)
+        .map_err(|error| Failed::usage(error.to_string(), "`bascule plan --verbose` shows every name"))
 }
 
 /// An instance as typed: it must be of the platform, and is looked for in Incus by the caller.

@@ -3,7 +3,7 @@ use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use bascule_plan::agent::{Evidence, Outcome};
-use bascule_plan::event::{Event, Failure, Stream, Summary};
+use bascule_plan::event::{Event, Failure, INSTANCE_FIRST, Stream, Summary};
 
 use super::{Renderer, table};
 
@@ -56,6 +56,7 @@ impl Plain {
                 let who = instance.as_deref().unwrap_or("");
                 Some(format!("{DIM}  …  {who:<14} {message}{DIM:#}\n"))
             }
+            Event::StepEnded { reason, .. } if reason == INSTANCE_FIRST && !self.verbose => None,
             Event::StepEnded { instance, title, outcome, reason, duration_ms, evidence, .. } => {
                 self.outcome(*outcome, instance, title, reason, *duration_ms, evidence)
             }
@@ -119,9 +120,15 @@ impl Plain {
         let closing = match self.verb.as_str() {
             "status" | "history" | "exec" | "logs" if *failed == 0 => return tables,
             _ if *failed == 0 && changed + unchanged == 0 => return tables,
-            "plan" if *changed == 0 => format!("{GREEN}nothing to change{GREEN:#}: {unchanged} checked on {instances} instances, in {took}"),
-            "plan" => format!("{YELLOW}{changed} to change{YELLOW:#}, {unchanged} right already, on {instances} instances, in {took}"),
-            _ if *failed > 0 => format!("{RED}failed {failed}{RED:#}, changed {changed}, unchanged {unchanged}, in {took}"),
+            "plan" if *changed == 0 => {
+                format!("{GREEN}nothing to change{GREEN:#}: {unchanged} checked on {instances} instances, in {took}")
+            }
+            "plan" => format!(
+                "{YELLOW}{changed} to change{YELLOW:#}, {unchanged} right already, on {instances} instances, in {took}"
+            ),
+            _ if *failed > 0 => {
+                format!("{RED}failed {failed}{RED:#}, changed {changed}, unchanged {unchanged}, in {took}")
+            }
             _ if *changed == 0 => {
                 format!("{GREEN}nothing changed{GREEN:#}: {unchanged} checked on {instances} instances, in {took}")
             }
@@ -168,7 +175,11 @@ fn evidence_text(evidence: &Evidence) -> String {
 
 pub(super) fn seconds(duration_ms: u64) -> String {
     let tenths = duration_ms.div_ceil(100);
-    if tenths < 600 { format!("{}.{} s", tenths / 10, tenths % 10) } else { format!("{} min {} s", tenths / 600, tenths % 600 / 10) }
+    if tenths < 600 {
+        format!("{}.{} s", tenths / 10, tenths % 10)
+    } else {
+        format!("{} min {} s", tenths / 600, tenths % 600 / 10)
+    }
 }
 
 /// The first 12 digits of a commit; all of anything else.

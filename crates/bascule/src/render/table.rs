@@ -65,7 +65,15 @@ impl History {
         let ended = reason.as_ref().map_or_else(|| outcome.clone(), |reason| format!("{outcome}: {reason}"));
         let colour = colour.as_deref().unwrap_or("-");
         let began = began.get(..19).unwrap_or(began).replace('T', " ");
-        self.rows.push([number.to_string(), began, verb.clone(), short(commit).to_owned(), colour.to_owned(), who.clone(), ended]);
+        self.rows.push([
+            number.to_string(),
+            began,
+            verb.clone(),
+            short(commit).to_owned(),
+            colour.to_owned(),
+            who.clone(),
+            ended,
+        ]);
     }
 
     pub(super) fn text(&self) -> String {

@@ -28,11 +28,11 @@
 //! ```
 //!
 //! # What it promises
-//! The rules that `tests/lab.rs` checks on it and on a real daemon with the same code: names are unique in a project;
-//! an instance does not start while another one on its network, in any project and even stopped, has its name or its
-//! address; only stopped instances are started, rebuilt, published and deleted, only running ones run commands; files can be pushed either way; a rebuild
-//! keeps configuration and devices; what is in use (networks, volumes, profiles, projects) is not deleted; a project
-//! without a feature looks in `default`.
+//! The rules that `tests/lab.rs` checks on it and on a real daemon with the same code: names are unique in a project; an
+//! instance does not start while another one on its network, in any project and even stopped, has its name or its
+//! address; only stopped instances are started, rebuilt, published and deleted, only running ones run commands; files
+//! can be pushed either way; a rebuild keeps configuration and devices; what is in use (networks, volumes, profiles,
+//! projects) is not deleted; a project without a feature looks in `default`.
 //!
 //! # What it does not
 //! It has no clock, no randomness, no I/O and no host: addresses are the static ones of the devices, an imported

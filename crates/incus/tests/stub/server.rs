@@ -30,7 +30,8 @@ pub(crate) enum Stream {
 }
 
 pub(crate) fn operation(status: &str, status_code: u16, err: &str) -> Value {
-    json!({ "id": "op-1", "description": "Stopping instance", "status": status, "status_code": status_code, "err": err, "metadata": null })
+    let (id, description) = ("op-1", "Stopping instance");
+    json!({ "id": id, "description": description, "status": status, "status_code": status_code, "err": err, "metadata": null })
 }
 
 pub(crate) trait WithId {

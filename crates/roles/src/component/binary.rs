@@ -11,10 +11,7 @@ use crate::template::render;
 
 pub(super) fn base(component: &Component) -> Group {
     let mut group = Group::new("component/base");
-    let etc = etc(component);
-    group.step("releases", "make room for releases", directory(format!("/srv/{}", component.name), 0o755));
-    group.step("settings", "make room for settings", directory(&etc, 0o755));
-    group.step("credentials", "make room for secrets", directory(format!("{etc}/credentials"), 0o700));
+    group.step("credentials", "make room for secrets", directory(format!("{}/credentials", etc(component)), 0o700));
     for name in &component.secrets {
         group.step(
             format!("credential-{name}"),

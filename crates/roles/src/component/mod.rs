@@ -14,8 +14,9 @@
 //! | `COMPONENT`, `INSTANCE` | its own name, and that of the machine it runs on |
 //! | `CREDENTIALS_DIRECTORY` | the folder with its secrets, a file each: by systemd, when it has any |
 //!
-//! and by what the platform file gives it in `environment`. On SIGTERM it answers 404 on its health path, finishes what
-//! it has and exits within `stop_timeout`. A component of kind `static` is the files of its release.
+//! and by what the platform file gives it in `environment`. On SIGTERM it answers 404 on its health path, and goes on
+//! answering that until its last session has ended (who answers nothing counts as dead, and a dead replica's tunnels are
+//! cut); it exits within `stop_timeout`. A component of kind `static` is the files of its release.
 
 mod binary;
 mod static_site;
@@ -24,7 +25,7 @@ use bascule_plan::{Archive, LineItem, Probe, Resource};
 use bascule_spec::{Component, ComponentKind, Instance, Role};
 
 use crate::facts::ColourRelease;
-use crate::group::{Group, command, directory, script_path, symlink, wait};
+use crate::group::{Group, command, script_path, symlink, wait};
 use crate::{Facts, RoleError, line};
 
 /// Releases kept beside the current one, for a look and for a way back.
@@ -56,7 +57,6 @@ pub(crate) fn release(
 
     let mut group = Group::new("component/release");
     let path = format!("{folder}/releases/{commit}");
-    group.step("folder", "make room for releases", directory(format!("{folder}/releases"), 0o755));
     let blob = release.artifact(&component.name)?.clone();
     group.step("unpack", format!("unpack {}", blob.name), Resource::Archive(Archive { path, blob }));
     let mut items = group.into_items();

@@ -36,6 +36,8 @@ fn lines(plan: &Plan) -> BTreeSet<&str> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn every_plan_can_be_walked_to_its_end((platform, facts) in any_platform()) {
         for plan in plans(&platform, &facts) {
@@ -192,15 +194,19 @@ fn what_cannot_be_planned_is_refused() {
         "the instance lb-1 does not exist yet: run `bascule up` first"
     );
     assert_eq!(
-        refused(switch(&platform, &nothing_yet(&platform))),
-        "no colour has the traffic: there is nothing to switch to"
-    );
-    assert_eq!(
         refused(drain(&platform, &facts, Colour::Blue)),
         "blue already has the traffic: a release is prepared on the idle colour"
     );
     assert_eq!(refused(roll(&platform, &facts, NEW, &new)), "the topology `blue-green` has no `roll`");
     assert_eq!(refused(up(&platform, &Facts::default())), "the instance lb-1 has no address yet");
+}
+
+#[test]
+fn a_switch_to_no_colour_takes_the_traffic_away_and_asks_nothing() {
+    let platform = shop(Topology::BlueGreen);
+    let plan = switch(&platform, &built(&platform, nothing_yet(&platform))).unwrap();
+    let steps: Vec<&str> = plan.lines.iter().flat_map(|line| line.steps()).map(|step| step.id.as_str()).collect();
+    assert_eq!(steps, ["load_balancer/switch/colour", "load_balancer/switch/traffic"]);
 }
 
 #[test]

@@ -18,10 +18,7 @@ pub(super) fn components(file: &raw::File, context: &mut Context<'_>) -> Vec<Com
     for (name, component) in &named {
         secrets(name, component, file, context);
     }
-    named
-        .into_iter()
-        .filter_map(|(name, raw)| component(name, raw, file.group.contains_key(name), context))
-        .collect()
+    named.into_iter().filter_map(|(name, raw)| component(name, raw, file.group.contains_key(name), context)).collect()
 }
 
 fn component(name: &str, raw: &raw::Component, is_group: bool, context: &mut Context<'_>) -> Option<Component> {
@@ -29,11 +26,7 @@ fn component(name: &str, raw: &raw::Component, is_group: bool, context: &mut Con
     label(name, &table, context);
     if is_group {
         let message = format!("[component.{name}] and [group.{name}] have the same name");
-        context.report_key(
-            &["group", name],
-            message,
-            "rename one of the two: instances are named after it",
-        );
+        context.report_key(&["group", name], message, "rename one of the two: instances are named after it");
     }
     for (variable, value) in &raw.environment {
         environment_variable(variable, value, &["component", name, "environment", variable], context);
@@ -41,10 +34,7 @@ fn component(name: &str, raw: &raw::Component, is_group: bool, context: &mut Con
     let balance = balance(name, raw, context);
     let kind = raw.kind?;
     if kind == ComponentKind::Static {
-        for (key, given) in [
-            ("environment", !raw.environment.is_empty()),
-            ("secrets", !raw.secrets.is_empty()),
-        ] {
+        for (key, given) in [("environment", !raw.environment.is_empty()), ("secrets", !raw.secrets.is_empty())] {
             if given {
                 let message =
                     format!("[component.{name}] is static: nginx serves its files, and no program reads `{key}`");
@@ -58,20 +48,8 @@ fn component(name: &str, raw: &raw::Component, is_group: bool, context: &mut Con
     }
     let needed = Needed { name, kind };
     let listen = needed.key("port", raw.port, 80, "8080", context);
-    let health = needed.key(
-        "health",
-        raw.health.clone(),
-        "/__nginx_alive".to_owned(),
-        "\"/health/ready\"",
-        context,
-    );
-    let version = needed.key(
-        "version",
-        raw.version.clone(),
-        "/version.json".to_owned(),
-        "\"/version\"",
-        context,
-    );
+    let health = needed.key("health", raw.health.clone(), "/__nginx_alive".to_owned(), "\"/health/ready\"", context);
+    let version = needed.key("version", raw.version.clone(), "/version.json".to_owned(), "\"/version\"", context);
     if let Some(listen) = listen {
         port(listen, false, &["component", name, "port"], context);
     }
@@ -128,11 +106,7 @@ fn balance(name: &str, raw: &raw::Component, context: &mut Context<'_>) -> Optio
         (balance, Some(_)) => {
             if !context.is_suspect(&["component", name, "balance"]) {
                 let message = "`hash_segment` means nothing unless `balance` is \"path-segment\"";
-                context.report_key(
-                    &path,
-                    message,
-                    "set `balance = \"path-segment\"`, or remove `hash_segment`",
-                );
+                context.report_key(&path, message, "set `balance = \"path-segment\"`, or remove `hash_segment`");
             }
             Some(plain(balance))
         }
@@ -149,10 +123,7 @@ fn plain(balance: raw::Balance) -> Balance {
 
 /// Exactly one component answers what no route claims.
 fn defaults(named: &[(&str, &raw::Component)], context: &mut Context<'_>) {
-    let mut defaults = named
-        .iter()
-        .filter(|(_, component)| component.default)
-        .map(|(name, _)| *name);
+    let mut defaults = named.iter().filter(|(_, component)| component.default).map(|(name, _)| *name);
     let Some(first) = defaults.next() else {
         if !context.is_suspect(&["component"]) {
             let message = "no component is the default: nothing answers a path that no route claims";
@@ -178,11 +149,7 @@ fn routes(named: &[(&str, &raw::Component)], context: &mut Context<'_>) {
         if component.default && !component.routes.is_empty() {
             let message =
                 format!("[component.{name}] is the default and has routes too: it answers everything else anyway");
-            context.report_key(
-                &["component", name, "routes"],
-                message,
-                "remove `routes`, or `default = true`",
-            );
+            context.report_key(&["component", name, "routes"], message, "remove `routes`, or `default = true`");
         }
         if !component.default && component.routes.is_empty() && !context.is_suspect(&table) {
             let message = format!("no request reaches [component.{name}]: it has no routes and is not the default");
@@ -196,21 +163,14 @@ fn routes(named: &[(&str, &raw::Component)], context: &mut Context<'_>) {
                 context.report(&path, "the route `/` claims every path", help);
             } else if let Some(owner) = owners.insert(route, name) {
                 let message = format!("the route `{route}` is in [component.{owner}] already");
-                context.report(
-                    &path,
-                    message,
-                    "a path prefix goes to one component: change or remove one of the two",
-                );
+                context.report(&path, message, "a path prefix goes to one component: change or remove one of the two");
             }
         }
     }
 }
 
 fn secrets(name: &str, component: &raw::Component, file: &raw::File, context: &mut Context<'_>) {
-    let has_file = file
-        .release
-        .as_ref()
-        .is_some_and(|release| release.secrets_file.is_some());
+    let has_file = file.release.as_ref().is_some_and(|release| release.secrets_file.is_some());
     let Some(first) = component.secrets.first() else { return };
     if !has_file && !context.is_suspect(&["release", "secrets_file"]) {
         let message = format!("[component.{name}] reads the secret `{first}`, but no file holds secrets");

@@ -17,12 +17,7 @@ impl<'a> Context<'a> {
         suspects: Vec<Vec<String>>,
         diagnostics: Vec<Diagnostic>,
     ) -> Self {
-        Self {
-            files,
-            root,
-            suspects,
-            diagnostics,
-        }
+        Self { files, root, suspects, diagnostics }
     }
 
     /// Reports a mistake in the value at `path`; if it was left out, at the table it belongs to.
@@ -55,9 +50,7 @@ impl<'a> Context<'a> {
 
     /// Whether something at, below or around `path` was wrong and left out, so that its absence means nothing.
     pub(crate) fn is_suspect(&self, path: &[&str]) -> bool {
-        self.suspects
-            .iter()
-            .any(|suspect| suspect.iter().zip(path).all(|(a, b)| a == b))
+        self.suspects.iter().any(|suspect| suspect.iter().zip(path).all(|(a, b)| a == b))
     }
 
     pub(crate) fn into_diagnostics(self) -> Diagnostics {

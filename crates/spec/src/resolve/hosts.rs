@@ -17,13 +17,9 @@ pub(super) struct Hosts<'a> {
 
 impl<'a> Hosts<'a> {
     pub(super) fn new(file: &'a raw::File, context: &mut Context<'_>) -> Self {
-        let named = context
-            .keys(&["hosts"])
-            .into_iter()
-            .filter_map(|name| file.hosts.get_key_value(name));
-        let domains: Vec<(&str, &str)> = named
-            .map(|(name, host)| (name.as_str(), host.failure_domain.as_deref().unwrap_or(name)))
-            .collect();
+        let named = context.keys(&["hosts"]).into_iter().filter_map(|name| file.hosts.get_key_value(name));
+        let domains: Vec<(&str, &str)> =
+            named.map(|(name, host)| (name.as_str(), host.failure_domain.as_deref().unwrap_or(name))).collect();
         for (name, _) in &domains {
             host(name, &["hosts", name], context);
         }
@@ -38,10 +34,7 @@ impl<'a> Hosts<'a> {
             let help = "name at least two hosts as [hosts.NAME], with different `failure_domain`s, or set `survives = \"instance\"`";
             context.report(&["survives"], message, help);
         }
-        Self {
-            domains,
-            apart: survives_host && enough,
-        }
+        Self { domains, apart: survives_host && enough }
     }
 
     /// All hosts, the first of each failure domain before the second of any: members that follow each other are apart.
@@ -58,10 +51,7 @@ impl<'a> Hosts<'a> {
     }
 
     fn domain(&self, host: &str) -> Option<&'a str> {
-        self.domains
-            .iter()
-            .find(|(name, _)| *name == host)
-            .map(|(_, domain)| *domain)
+        self.domains.iter().find(|(name, _)| *name == host).map(|(_, domain)| *domain)
     }
 }
 
@@ -76,20 +66,13 @@ impl Group<'_> {
             if !all.contains(&host.as_str()) && !context.is_suspect(&["hosts"]) {
                 let help = match all.as_slice() {
                     [] => format!("add [hosts.{host}], or remove `hosts` here"),
-                    _ => format!(
-                        "use {}, or add [hosts.{host}]",
-                        alternatives(all.iter().map(ToString::to_string))
-                    ),
+                    _ => format!("use {}, or add [hosts.{host}]", alternatives(all.iter().map(ToString::to_string))),
                 };
                 let index = index.to_string();
                 context.report(&self.item("hosts", &index), format!("there is no host `{host}`"), help);
             }
         }
-        chosen
-            .iter()
-            .map(String::as_str)
-            .filter(|host| all.contains(host))
-            .collect()
+        chosen.iter().map(String::as_str).filter(|host| all.contains(host)).collect()
     }
 
     /// Each colour is a group of its own: blue and green may share a host. So the first list stands for both.
@@ -98,20 +81,10 @@ impl Group<'_> {
             return;
         }
         let mut holders: BTreeMap<&str, &str> = BTreeMap::new();
-        for ((name, _), host) in self
-            .members
-            .iter()
-            .flatten()
-            .zip(placed_on.iter().cycle())
-            .take(self.size())
-        {
+        for ((name, _), host) in self.members.iter().flatten().zip(placed_on.iter().cycle()).take(self.size()) {
             let Some(domain) = hosts.domain(host) else { continue };
             if let Some(other) = holders.insert(domain, name) {
-                let key = if self.placement.hosts.is_some() {
-                    "hosts"
-                } else {
-                    self.count_key
-                };
+                let key = if self.placement.hosts.is_some() { "hosts" } else { self.count_key };
                 let message = format!(
                     "`{other}` and `{name}` are both in the failure domain `{domain}`, but `survives` is \"host\""
                 );

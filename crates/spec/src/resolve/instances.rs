@@ -72,14 +72,7 @@ fn groups<'a>(file: &'a raw::File, context: &mut Context<'_>) -> Vec<Group<'a>> 
         };
         let of_colour = |colour: &Option<Colour>| {
             let prefix = colour.map_or_else(|| name.to_owned(), |colour| format!("{name}-{colour}"));
-            members(
-                &prefix,
-                component.replicas,
-                &Role::Component {
-                    component: name.to_owned(),
-                    colour: *colour,
-                },
-            )
+            members(&prefix, component.replicas, &Role::Component { component: name.to_owned(), colour: *colour })
         };
         groups.push(Group {
             path: vec!["component", name],
@@ -99,11 +92,7 @@ fn groups<'a>(file: &'a raw::File, context: &mut Context<'_>) -> Vec<Group<'a>> 
             path: vec!["group", name],
             count_key: "instances",
             placement: &group.placement,
-            members: vec![members(
-                name,
-                group.instances.unwrap_or(0),
-                &Role::Plain { group: name.to_owned() },
-            )],
+            members: vec![members(name, group.instances.unwrap_or(0), &Role::Plain { group: name.to_owned() })],
             quorum: group.quorum,
             promised: false,
         });
@@ -112,9 +101,7 @@ fn groups<'a>(file: &'a raw::File, context: &mut Context<'_>) -> Vec<Group<'a>> 
 }
 
 fn members(prefix: &str, count: u32, role: &Role) -> Vec<(String, Role)> {
-    (1..=count)
-        .map(|number| (format!("{prefix}-{number}"), role.clone()))
-        .collect()
+    (1..=count).map(|number| (format!("{prefix}-{number}"), role.clone())).collect()
 }
 
 impl<'a> Group<'a> {
@@ -132,11 +119,7 @@ impl<'a> Group<'a> {
                 2 => "two members lose the quorum when either is lost".to_owned(),
                 _ => format!("{size} members survive no more losses than {}", size - 1),
             };
-            let odd = if size > 3 {
-                format!("{} or {}", size - 1, size + 1)
-            } else {
-                "3".to_owned()
-            };
+            let odd = if size > 3 { format!("{} or {}", size - 1, size + 1) } else { "3".to_owned() };
             let help = format!(
                 "set `{}` to {odd}: a group that elects a leader needs an odd number of at least 3",
                 self.count_key
@@ -148,20 +131,12 @@ impl<'a> Group<'a> {
                 format!("{title} has one member: the loss of its host is the loss of all, but `survives` is \"host\"");
             context.report(&path, message, format!("set `{} = 2` or more", self.count_key));
         }
-        if let Some((name, _)) = self
-            .members
-            .iter()
-            .flatten()
-            .find(|(name, _)| name.len() > INSTANCE_NAME_MAX)
-        {
+        if let Some((name, _)) = self.members.iter().flatten().find(|(name, _)| name.len() > INSTANCE_NAME_MAX) {
             let message = format!(
                 "the instance name `{name}` has {} characters, but the most is {INSTANCE_NAME_MAX}",
                 name.len()
             );
-            let help = format!(
-                "shorten the name in {title} by {}",
-                count(name.len() - INSTANCE_NAME_MAX, "character")
-            );
+            let help = format!("shorten the name in {title} by {}", count(name.len() - INSTANCE_NAME_MAX, "character"));
             context.report_key(&self.path, message, help);
         }
     }
@@ -182,9 +157,7 @@ impl<'a> Group<'a> {
                 instances.push(Instance {
                     name: name.clone(),
                     role: role.clone(),
-                    host: placed_on
-                        .get(index % placed_on.len().max(1))
-                        .map(|host| (*host).to_owned()),
+                    host: placed_on.get(index % placed_on.len().max(1)).map(|host| (*host).to_owned()),
                     address: addresses.next().flatten(),
                     memory: self.placement.memory.clone(),
                     cpus: self.placement.cpus,

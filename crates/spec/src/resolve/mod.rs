@@ -23,10 +23,7 @@ pub(crate) fn resolve(file: &raw::File, environment: &str, context: &mut Context
     let incus = incus(&file.incus, default_name.as_deref(), context);
     let network = network::network(file.network.as_ref(), default_name.as_deref(), context);
     let ssh = file.ssh.as_ref().and_then(|ssh| ssh::ssh(ssh, context));
-    let release = file
-        .release
-        .as_ref()
-        .and_then(|release| self::release(release, context));
+    let release = file.release.as_ref().and_then(|release| self::release(release, context));
     let load_balancer = load_balancer(&file.load_balancer, context);
     let components = components::components(file, context);
     let instances = instances::instances(file, network.as_ref(), context);
@@ -47,17 +44,9 @@ fn incus(incus: &raw::Incus, default_project: Option<&str>, context: &mut Contex
     let project = incus.project.as_deref().or(default_project)?;
     if project == "default" {
         let message = "`default` is Incus's own project, which also holds what is not of this platform";
-        context.report(
-            &["incus", "project"],
-            message,
-            "leave `project` out, or choose another name",
-        );
+        context.report(&["incus", "project"], message, "leave `project` out, or choose another name");
     }
-    Some(Incus {
-        project: project.to_owned(),
-        socket: incus.socket.clone().into(),
-        pool: incus.pool.clone(),
-    })
+    Some(Incus { project: project.to_owned(), socket: incus.socket.clone().into(), pool: incus.pool.clone() })
 }
 
 fn release(release: &raw::Release, context: &Context<'_>) -> Option<Release> {
@@ -72,9 +61,5 @@ fn release(release: &raw::Release, context: &Context<'_>) -> Option<Release> {
 
 fn load_balancer(raw: &raw::LoadBalancer, context: &mut Context<'_>) -> LoadBalancer {
     names::port(raw.port, true, &["load_balancer", "port"], context);
-    LoadBalancer {
-        topology: raw.topology,
-        port: raw.port,
-        connections_max: raw.connections_max,
-    }
+    LoadBalancer { topology: raw.topology, port: raw.port, connections_max: raw.connections_max }
 }

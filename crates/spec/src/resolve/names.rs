@@ -27,11 +27,7 @@ pub(super) fn label(name: &str, path: &[&str], context: &mut Context<'_>) {
         context.report_key(path, message, help);
     } else if RESERVED.contains(&name) {
         let message = format!("`{name}` is the name of something that every platform has");
-        context.report_key(
-            path,
-            message,
-            format!("choose another name than {}", all_of(RESERVED.map(str::to_owned))),
-        );
+        context.report_key(path, message, format!("choose another name than {}", all_of(RESERVED.map(str::to_owned))));
     }
 }
 
@@ -53,16 +49,9 @@ pub(super) fn host(name: &str, path: &[&str], context: &mut Context<'_>) {
 pub(super) fn environment_variable(name: &str, value: &str, path: &[&str], context: &mut Context<'_>) {
     let first = |c: char| c.is_ascii_uppercase() || c == '_';
     if !name.starts_with(first) || !name.chars().all(|c| first(c) || c.is_ascii_digit()) {
-        let suggestion: String = name
-            .to_uppercase()
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-            .collect();
-        let suggestion = if suggestion.starts_with(first) {
-            suggestion
-        } else {
-            format!("_{suggestion}")
-        };
+        let suggestion: String =
+            name.to_uppercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let suggestion = if suggestion.starts_with(first) { suggestion } else { format!("_{suggestion}") };
         let message = format!("`{name}` is not the name of an environment variable");
         context.report_key(
             path,
@@ -72,11 +61,7 @@ pub(super) fn environment_variable(name: &str, value: &str, path: &[&str], conte
     }
     if value.chars().any(char::is_control) {
         let message = format!("the value of `{name}` holds a control character, e.g. a line break");
-        context.report(
-            path,
-            message,
-            "a variable is one line: encode the value, or put it into a secret",
-        );
+        context.report(path, message, "a variable is one line: encode the value, or put it into a secret");
     }
 }
 
@@ -94,12 +79,7 @@ pub(super) fn port(port: u16, load_balancer: bool, path: &[&str], context: &mut 
 
 fn suggest(name: &str) -> Option<String> {
     let lower = name.to_lowercase();
-    let mapped: String = lower
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect();
-    let trimmed = mapped
-        .trim_start_matches(|c: char| !c.is_ascii_lowercase())
-        .trim_end_matches('-');
+    let mapped: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let trimmed = mapped.trim_start_matches(|c: char| !c.is_ascii_lowercase()).trim_end_matches('-');
     (!trimmed.is_empty()).then(|| trimmed.to_owned())
 }

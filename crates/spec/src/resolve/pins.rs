@@ -34,10 +34,7 @@ impl Group<'_> {
             };
             let made = count(names.len(), "instance");
             let message = format!("{} has {pinned} for {made}", heading(&self.path));
-            let help = format!(
-                "list one address each for {}, or leave `addresses` out",
-                names.join(", ")
-            );
+            let help = format!("list one address each for {}, or leave `addresses` out", names.join(", "));
             context.report(&self.key("addresses"), message, help);
         }
         let mut addresses = Vec::new();
@@ -47,11 +44,7 @@ impl Group<'_> {
             let address = address(text, network, &path, context);
             let taken = address.and_then(|address| pins.get(&address));
             if let (Some(address), Some(holder)) = (address, taken) {
-                context.report(
-                    &path,
-                    format!("{address} is pinned to `{holder}` already"),
-                    "pin another address",
-                );
+                context.report(&path, format!("{address} is pinned to `{holder}` already"), "pin another address");
                 addresses.push(None);
                 continue;
             }
@@ -67,15 +60,8 @@ impl Group<'_> {
 /// Whether every instance of a new platform gets an address.
 pub(super) fn room(network: &Network, instances: &[Instance], context: &mut Context<'_>) {
     if let Err(AllocateError::Full { .. }) = assign(network, instances, &BTreeMap::new()) {
-        let message = format!(
-            "{} has no room for {}",
-            network.subnet,
-            count(instances.len(), "instance")
-        );
-        let help = format!(
-            "use a larger subnet: addresses are given from {} upward",
-            network.first_given()
-        );
+        let message = format!("{} has no room for {}", network.subnet, count(instances.len(), "instance"));
+        let help = format!("use a larger subnet: addresses are given from {} upward", network.first_given());
         context.report(&["network", "subnet"], message, help);
     }
 }
@@ -104,10 +90,6 @@ fn address(text: &str, network: Option<&Network>, path: &[&str], context: &mut C
     };
     let last = Ipv4Addr::from_bits(subnet.broadcast().to_bits().saturating_sub(1));
     let second = Ipv4Addr::from_bits(gateway.to_bits().saturating_add(1));
-    context.report(
-        path,
-        format!("{address} {why}"),
-        format!("pin an address from {second} to {last}"),
-    );
+    context.report(path, format!("{address} {why}"), format!("pin an address from {second} to {last}"));
     None
 }

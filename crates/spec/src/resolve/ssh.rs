@@ -16,35 +16,21 @@ pub(super) fn ssh(raw: &raw::Ssh, context: &mut Context<'_>) -> Option<Ssh> {
     let nothing_given = raw.authorized_keys.is_empty() && raw.authorized_keys_file.is_none();
     if nothing_given && !context.is_suspect(&["ssh"]) {
         let help = "set `authorized_keys = [\"ssh-ed25519 …\"]` or `authorized_keys_file` in [ssh]";
-        context.report(
-            &["ssh", "authorized_keys"],
-            "no key may log in: nobody could operate the platform",
-            help,
-        );
+        context.report(&["ssh", "authorized_keys"], "no key may log in: nobody could operate the platform", help);
     }
-    Some(Ssh {
-        allow_from: allow_from?,
-        authorized_keys,
-    })
+    Some(Ssh { allow_from: allow_from?, authorized_keys })
 }
 
 fn allow_from(sources: &[String], context: &mut Context<'_>) -> Vec<Ipv4Net> {
     if sources.is_empty() {
         let help = "name the networks that operators come from, e.g. [\"192.0.2.0/24\"]";
-        context.report(
-            &["ssh", "allow_from"],
-            "nobody may reach the SSH servers: the list is empty",
-            help,
-        );
+        context.report(&["ssh", "allow_from"], "nobody may reach the SSH servers: the list is empty", help);
     }
     let mut networks = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         let index = index.to_string();
         let path = ["ssh", "allow_from", &index];
-        match source
-            .parse::<Ipv4Net>()
-            .or_else(|_| source.parse::<Ipv4Addr>().map(Ipv4Net::from))
-        {
+        match source.parse::<Ipv4Net>().or_else(|_| source.parse::<Ipv4Addr>().map(Ipv4Net::from)) {
             Ok(network) if network.addr() == network.network() => networks.push(network),
             Ok(network) => {
                 let message = format!("`{source}` is an address in a network, not a network");
@@ -127,10 +113,7 @@ fn public_key(text: &str, place: Place, context: &mut Context<'_>) -> Option<Str
             Some(text.trim().to_owned())
         }
         Ok(key) => {
-            let message = format!(
-                "keys of the type {} are not accepted by SSH servers of today",
-                key.algorithm()
-            );
+            let message = format!("keys of the type {} are not accepted by SSH servers of today", key.algorithm());
             context.report_at(place, message, "make an Ed25519 key: `ssh-keygen -t ed25519`");
             None
         }

@@ -15,11 +15,7 @@ fn a_new_platform_is_given_addresses_from_ten_upward_in_the_order_of_its_instanc
 
 #[test]
 fn a_small_subnet_is_used_from_after_the_gateway() {
-    let given = allocate(
-        &loaded(SMALL, "[network]\nsubnet = \"10.20.0.8/29\"\n"),
-        &BTreeMap::new(),
-    )
-    .unwrap();
+    let given = allocate(&loaded(SMALL, "[network]\nsubnet = \"10.20.0.8/29\"\n"), &BTreeMap::new()).unwrap();
     assert_eq!(given["lb-1"], Ipv4Addr::new(10, 20, 0, 10));
     assert_eq!(given["web-green-2"], Ipv4Addr::new(10, 20, 0, 14));
 }
@@ -50,10 +46,7 @@ fn a_pin_on_the_address_of_another_instance_is_refused() {
 #[test]
 fn a_subnet_that_was_changed_under_an_instance_is_refused() {
     let existing = BTreeMap::from([("lb-1".to_owned(), Ipv4Addr::new(10, 99, 0, 10))]);
-    assert!(matches!(
-        allocate(&loaded(SMALL, ""), &existing),
-        Err(AllocateError::Outside { .. })
-    ));
+    assert!(matches!(allocate(&loaded(SMALL, ""), &existing), Err(AllocateError::Outside { .. })));
 }
 
 proptest! {

@@ -25,32 +25,18 @@ fn every_mistake_has_a_line_that_exists_and_a_remedy() {
         assert!(!diagnostics.is_empty(), "{name} is not broken");
         for diagnostic in &diagnostics {
             assert!(diagnostic.line >= 1 && diagnostic.column >= 1, "{name}: {diagnostic}");
-            assert!(
-                !diagnostic.message.is_empty() && !diagnostic.help.trim().is_empty(),
-                "{name}: {diagnostic}"
-            );
-            let plain = format!(
-                "{}:{}:{}: ",
-                diagnostic.file.display(),
-                diagnostic.line,
-                diagnostic.column
-            );
+            assert!(!diagnostic.message.is_empty() && !diagnostic.help.trim().is_empty(), "{name}: {diagnostic}");
+            let plain = format!("{}:{}:{}: ", diagnostic.file.display(), diagnostic.line, diagnostic.column);
             assert!(diagnostics.to_string().contains(&plain), "{name}: {diagnostic}");
         }
-        assert!(
-            !name.contains("three") || diagnostics.len() == 3,
-            "{name}: {diagnostics}"
-        );
+        assert!(!name.contains("three") || diagnostics.len() == 3, "{name}: {diagnostics}");
     }
 }
 
 #[test]
 fn mistakes_are_sorted_by_file_and_position() {
     for (name, diagnostics) in cases() {
-        let places: Vec<_> = diagnostics
-            .iter()
-            .map(|found| (&found.file, found.line, found.column))
-            .collect();
+        let places: Vec<_> = diagnostics.iter().map(|found| (&found.file, found.line, found.column)).collect();
         assert!(places.is_sorted(), "{name}: {places:?}");
     }
 }
@@ -60,19 +46,13 @@ fn a_mistake_in_an_overlay_points_into_the_overlay() {
     let diagnostics = diagnostics("overlay_value");
     let overlay = diagnostics.iter().filter(|found| found.file.ends_with("env/test.toml"));
     assert_eq!(overlay.map(|found| found.line).collect::<Vec<_>>(), [7, 10]);
-    assert!(
-        diagnostics.iter().any(|found| found.file.ends_with("platform.toml")),
-        "{diagnostics}"
-    );
+    assert!(diagnostics.iter().any(|found| found.file.ends_with("platform.toml")), "{diagnostics}");
 }
 
 #[test]
 fn columns_are_counted_in_characters_and_spans_in_bytes() {
     let diagnostics = diagnostics("unicode");
-    let found = diagnostics
-        .iter()
-        .find(|found| found.message.contains("WORKERS"))
-        .unwrap();
+    let found = diagnostics.iter().find(|found| found.message.contains("WORKERS")).unwrap();
     assert_eq!(found.column, 42);
     assert_eq!(found.span.len(), 1);
 }
@@ -100,10 +80,7 @@ fn a_private_key_is_never_repeated() {
     let keys = format!("authorized_keys = [\"-----BEGIN OPENSSH PRIVATE KEY-----\\n{secret}\"]");
     let file = SMALL.replace("authorized_keys_file = \"operators.pub\"", &keys);
     let diagnostics = Memory::new(&file, "").load().unwrap_err();
-    assert!(
-        diagnostics.to_string().contains("this is a private key"),
-        "{diagnostics}"
-    );
+    assert!(diagnostics.to_string().contains("this is a private key"), "{diagnostics}");
     let said = format!("{diagnostics} {diagnostics:?} {}", diagnostics.render(false));
     assert!(!said.contains(secret), "{said}");
     assert_eq!(diagnostics.iter().next().unwrap().line, 9);
@@ -117,16 +94,10 @@ fn an_unknown_environment_is_answered_with_those_that_exist() {
     let message = "there is no environment `stagign`: no file `env/stagign.toml` beside this one";
     let help =
         "did you mean `staging`? there are `staging` and `test`; a new one is a file beside them, which may be empty";
-    assert_eq!(
-        diagnostics.to_string(),
-        format!("/etc/shop/platform.toml:1:1: {message}\n  help: {help}")
-    );
+    assert_eq!(diagnostics.to_string(), format!("/etc/shop/platform.toml:1:1: {message}\n  help: {help}"));
     for no_name in ["../env/test", "Test", "test.secrets", ""] {
         let diagnostics = load(&files, platform_file, no_name).unwrap_err();
-        assert!(
-            diagnostics.to_string().contains("cannot be the name of an environment"),
-            "{diagnostics}"
-        );
+        assert!(diagnostics.to_string().contains("cannot be the name of an environment"), "{diagnostics}");
     }
 }
 
@@ -135,12 +106,7 @@ fn a_platform_file_that_is_not_there_is_a_mistake_too() {
     let diagnostics = load(&Memory::default(), Path::new("platform.toml"), "test").unwrap_err();
     assert_eq!(diagnostics.len(), 1, "{diagnostics}");
     assert!(diagnostics.render(false).contains("platform.toml:1:1"), "{diagnostics}");
-    assert!(
-        diagnostics
-            .to_string()
-            .contains("the file cannot be read: no such file"),
-        "{diagnostics}"
-    );
+    assert!(diagnostics.to_string().contains("the file cannot be read: no such file"), "{diagnostics}");
 }
 
 #[test]
@@ -151,15 +117,10 @@ fn keys_of_the_list_and_of_the_file_add_up() {
 }
 
 fn cases() -> Vec<(String, Diagnostics)> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
-    let names = paths
-        .iter()
-        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+    let names = paths.iter().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
     names.map(|name| (name.clone(), diagnostics(&name))).collect()
 }
 

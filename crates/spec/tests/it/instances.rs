@@ -34,20 +34,12 @@ fn blue_green_makes_both_colours_of_every_component_blue_first() {
     ];
     assert_eq!(names(&platform), expected);
     assert_eq!(platform.replicas("api", Some(Colour::Green)).count(), 1);
-    assert_eq!(
-        platform.instances[8].role,
-        Role::Plain {
-            group: "ops".to_owned()
-        }
-    );
+    assert_eq!(platform.instances[8].role, Role::Plain { group: "ops".to_owned() });
 }
 
 #[test]
 fn multi_instance_makes_replicas_without_a_colour() {
-    let platform = loaded(
-        &format!("{SMALL}{API}"),
-        "[load_balancer]\ntopology = \"multi-instance\"\ninstances = 2\n",
-    );
+    let platform = loaded(&format!("{SMALL}{API}"), "[load_balancer]\ntopology = \"multi-instance\"\ninstances = 2\n");
     assert_eq!(names(&platform), ["lb-1", "lb-2", "web-1", "web-2", "api-1", "api-2"]);
     assert_eq!(platform.replicas("api", None).count(), 2);
 }
@@ -55,11 +47,7 @@ fn multi_instance_makes_replicas_without_a_colour() {
 #[test]
 fn components_keep_the_order_of_the_file() {
     let platform = loaded(&format!("{SMALL}{API}"), "");
-    let order: Vec<&str> = platform
-        .components
-        .iter()
-        .map(|component| component.name.as_str())
-        .collect();
+    let order: Vec<&str> = platform.components.iter().map(|component| component.name.as_str()).collect();
     assert_eq!(order, ["web", "api"]);
 }
 
@@ -74,21 +62,12 @@ fn an_overlay_adds_to_tables_and_replaces_values() {
 #[test]
 fn what_is_left_out_has_the_documented_default() {
     let platform = loaded(SMALL, "");
-    assert_eq!(
-        (platform.incus.project.as_str(), platform.network.bridge.as_str()),
-        ("shop-test", "shop-test")
-    );
+    assert_eq!((platform.incus.project.as_str(), platform.network.bridge.as_str()), ("shop-test", "shop-test"));
     assert_eq!(platform.incus.socket, Path::new("/var/lib/incus/unix.socket"));
     assert_eq!(platform.network.gateway, Ipv4Addr::new(10, 20, 0, 1));
-    assert_eq!(
-        (platform.release.drain_timeout_ms, platform.release.health_timeout_ms),
-        (60_000, 60_000)
-    );
+    assert_eq!((platform.release.drain_timeout_ms, platform.release.health_timeout_ms), (60_000, 60_000));
     let web = platform.component("web").unwrap();
-    assert_eq!(
-        (web.port, web.health.as_str(), web.version.as_str()),
-        (80, "/__nginx_alive", "/version.json")
-    );
+    assert_eq!((web.port, web.health.as_str(), web.version.as_str()), (80, "/__nginx_alive", "/version.json"));
     assert_eq!((web.tunnel_timeout_ms, web.stop_timeout_ms), (3_600_000, 30_000));
 }
 
@@ -96,18 +75,12 @@ fn what_is_left_out_has_the_documented_default() {
 fn a_path_is_relative_to_the_file_that_names_it() {
     let platform = loaded(SMALL, "[release]\nsecrets_file = \"test.secrets.toml\"\n");
     assert_eq!(platform.release.artifacts, Path::new("/etc/shop/artifacts"));
-    assert_eq!(
-        platform.release.secrets.as_deref(),
-        Some(Path::new("/etc/shop/env/test.secrets.toml"))
-    );
+    assert_eq!(platform.release.secrets.as_deref(), Some(Path::new("/etc/shop/env/test.secrets.toml")));
 }
 
 #[test]
 fn a_hash_of_a_path_segment_keeps_its_number() {
-    let platform = loaded(
-        &format!("{SMALL}{API}balance = \"path-segment\"\nhash_segment = 2\n"),
-        "",
-    );
+    let platform = loaded(&format!("{SMALL}{API}balance = \"path-segment\"\nhash_segment = 2\n"), "");
     assert_eq!(platform.component("api").unwrap().balance, Balance::PathSegment(2));
 }
 
@@ -117,11 +90,8 @@ fn each_colour_is_spread_over_the_hosts_from_the_first() {
         &format!("{SMALL}{HOSTS}"),
         "survives = \"host\"\n[load_balancer]\ninstances = 2\nhosts = [\"south\", \"west\"]\n",
     );
-    let placed: Vec<_> = platform
-        .instances
-        .iter()
-        .map(|one| (one.name.as_str(), one.host.as_deref().unwrap()))
-        .collect();
+    let placed: Vec<_> =
+        platform.instances.iter().map(|one| (one.name.as_str(), one.host.as_deref().unwrap())).collect();
     let expected = [
         ("lb-1", "south"),
         ("lb-2", "west"),
@@ -149,9 +119,5 @@ fn pins_are_given_to_blue_before_green() {
 }
 
 fn names(platform: &Platform) -> Vec<&str> {
-    platform
-        .instances
-        .iter()
-        .map(|instance| instance.name.as_str())
-        .collect()
+    platform.instances.iter().map(|instance| instance.name.as_str()).collect()
 }

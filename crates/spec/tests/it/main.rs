@@ -47,17 +47,9 @@ impl Memory {
             ("env/test.secrets.toml", String::new()),
             ("operators.pub", format!("# operators\n\n{key}\n")),
             ("typo.pub", format!("{key}\n  ssh-ed25519 AAAAC3Nz ada\n")),
-            (
-                "private.pub",
-                "-----BEGIN OPENSSH PRIVATE KEY-----\nnothing\n".to_owned(),
-            ),
+            ("private.pub", "-----BEGIN OPENSSH PRIVATE KEY-----\nnothing\n".to_owned()),
         ];
-        Self(
-            files
-                .into_iter()
-                .map(|(path, text)| (Path::new("/etc/shop").join(path), text))
-                .collect(),
-        )
+        Self(files.into_iter().map(|(path, text)| (Path::new("/etc/shop").join(path), text)).collect())
     }
 
     fn load(&self) -> Result<Platform, Diagnostics> {
@@ -72,16 +64,12 @@ impl Files for Memory {
 
     fn list(&self, folder: &Path) -> Vec<String> {
         let inside = self.0.keys().filter(|path| path.parent() == Some(folder));
-        inside
-            .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
-            .collect()
+        inside.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect()
     }
 }
 
 fn loaded(platform: &str, overlay: &str) -> Platform {
-    Memory::new(platform, overlay)
-        .load()
-        .unwrap_or_else(|diagnostics| panic!("{}", diagnostics.render(false)))
+    Memory::new(platform, overlay).load().unwrap_or_else(|diagnostics| panic!("{}", diagnostics.render(false)))
 }
 
 /// A key whose private half nobody has.

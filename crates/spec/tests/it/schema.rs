@@ -12,10 +12,7 @@ fn the_schema_that_editors_read_is_current() {
         fs::write(&path, &current).unwrap();
     }
     let checked_in = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        checked_in == current,
-        "the schema is old: run `UPDATE_SCHEMA=1 cargo test -p bascule-spec schema`"
-    );
+    assert!(checked_in == current, "the schema is old: run `UPDATE_SCHEMA=1 cargo test -p bascule-spec schema`");
 }
 
 #[test]
