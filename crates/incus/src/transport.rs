@@ -19,9 +19,15 @@ pub(crate) type WebSocket = WebSocketStream<Upgraded>;
 /// Bounds a request that Incus answers at once; what takes long is an operation, or has a bound of its own.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Incus itself gives a command up whose websockets are not there after 10 s.
+const WEBSOCKET_TIMEOUT: Duration = Duration::from_secs(15);
+
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     http: reqwest::Client,
+    /// Keeps no connection: in about one of five hundred commands that were begun at once, a request was given a pooled
+    /// connection that was being upgraded, and waited for ever.
+    websockets: reqwest::Client,
     base: Url,
     /// What errors call the daemon by.
     address: String,
@@ -37,17 +43,25 @@ pub(crate) enum Answer {
 impl Transport {
     pub(crate) fn unix(socket: &Path) -> Result<Self> {
         let address = socket.display().to_string();
-        let http = reqwest::Client::builder()
-            .unix_socket(socket)
-            .user_agent(concat!("bascule-incus/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|source| Error::unanswered(&address, "set up the client", source))?;
+        let client = || {
+            reqwest::Client::builder()
+                .unix_socket(socket)
+                .user_agent(concat!("bascule-incus/", env!("CARGO_PKG_VERSION")))
+        };
+        let built = |builder: reqwest::ClientBuilder| {
+            builder.build().map_err(|source| Error::unanswered(&address, "set up the client", source))
+        };
+        let (http, websockets) = (built(client())?, built(client().pool_max_idle_per_host(0))?);
         let base = Url::parse("http://incus/1.0").map_err(|source| Error::malformed("set up the client", source))?;
-        Ok(Self { http, base, address })
+        Ok(Self { http, websockets, base, address })
     }
 
     /// A request on `/1.0/SEGMENTS?QUERY`; every part is escaped.
     pub(crate) fn request(&self, method: Method, segments: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
+        self.http.request(method, self.url(segments, query))
+    }
+
+    fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.extend(segments);
@@ -55,7 +69,7 @@ impl Transport {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.http.request(method, url)
+        url
     }
 
     /// Sends a request and gives the answer as it is, unless it is an error.
@@ -90,12 +104,13 @@ impl Transport {
     pub(crate) async fn websocket(&self, doing: &str, segments: &[&str], query: &[(&str, &str)]) -> Result<WebSocket> {
         let key = generate_key();
         let request = self
-            .request(Method::GET, segments, query)
+            .websockets
+            .request(Method::GET, self.url(segments, query))
             .header(CONNECTION, "Upgrade")
             .header(UPGRADE, "websocket")
             .header(SEC_WEBSOCKET_VERSION, "13")
             .header(SEC_WEBSOCKET_KEY, &key);
-        let response = tokio::time::timeout(REQUEST_TIMEOUT, self.send(doing, request))
+        let response = tokio::time::timeout(WEBSOCKET_TIMEOUT, self.send(doing, request))
             .await
             .map_err(|elapsed| Error::interrupted(doing, elapsed))??;
         let accepted = response

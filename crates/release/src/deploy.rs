@@ -13,7 +13,7 @@ pub async fn deploy(context: &Context<'_>, commit: &Commit) -> Result<(), Releas
     let artifacts = Folder(context.platform.release.artifacts.clone()).release(context.platform, commit)?;
     let facts = observe(context.run.incus(), context.platform).await?;
     require_up(context, &facts)?;
-    let colour = target(context, &facts, commit);
+    let colour = target(context, &facts, commit, &artifacts);
     let entry = history::begin(context, "deploy", commit, colour.map(Colour::as_str)).await?;
     let release = release_to(context, facts, colour, commit, artifacts);
     let released = release.await;
@@ -22,12 +22,17 @@ pub async fn deploy(context: &Context<'_>, commit: &Commit) -> Result<(), Releas
 }
 
 /// The colour a commit goes to: the idle one, or the active one when it holds the commit already.
-fn target(context: &Context<'_>, facts: &Facts, commit: &Commit) -> Option<Colour> {
+fn target(
+    context: &Context<'_>,
+    facts: &Facts,
+    commit: &Commit,
+    artifacts: &BTreeMap<String, Blob>,
+) -> Option<Colour> {
     if context.platform.load_balancer.topology == Topology::MultiInstance {
         return None;
     }
     match facts.releases.active {
-        Some(active) if is_ready(facts, Some(active), commit) => Some(active),
+        Some(active) if is_ready(facts, Some(active), commit, artifacts) => Some(active),
         active => Some(active.map_or(Colour::Blue, Colour::other)),
     }
 }
@@ -169,9 +174,11 @@ fn went_well<E>(converged: &Result<Converged, E>) -> bool {
     matches!(converged, Ok(Converged::Unchanged | Converged::Applied))
 }
 
-fn is_ready(facts: &Facts, colour: Option<Colour>, commit: &Commit) -> bool {
-    let release = facts.releases.colours.get(&colour);
-    release.is_some_and(|release| release.state == ColourState::Ready && release.commit == commit.as_str())
+/// The colour holds this very release: the commit, and the same bytes for it.
+fn is_ready(facts: &Facts, colour: Option<Colour>, commit: &Commit, artifacts: &BTreeMap<String, Blob>) -> bool {
+    facts.releases.colours.get(&colour).is_some_and(|release| {
+        release.state == ColourState::Ready && release.commit == commit.as_str() && release.artifacts == *artifacts
+    })
 }
 
 /// What has the traffic, as the end of a sentence.

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use tower_http::metrics::InFlightRequestsLayer;
+use tower::ServiceExt;
+use tower_http::metrics::InFlightRequests;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
@@ -32,7 +35,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) fn router(state: State) -> Router {
-    let in_flight = InFlightRequestsLayer::new(state.activity.requests.clone());
+    let activity = state.activity.clone();
+    let in_flight = from_fn(move |request, next| count(activity.clone(), request, next));
     // Kept-alive connections end while the port is still open: no request can meet a connection that is just closed.
     let activity = state.activity.clone();
     let close_when_draining =
@@ -56,6 +60,12 @@ pub(crate) fn router(state: State) -> Router {
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .layer(in_flight)
+}
+
+/// Counts the request until its answer was sent to the last byte.
+async fn count(activity: Activity, request: Request, next: Next) -> Response {
+    let Ok(response) = InFlightRequests::new(next, activity.requests().clone()).oneshot(request).await;
+    response.map(Body::new)
 }
 
 /// The query string stays out of the log: it may hold what a user searched for.

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tower_http::metrics::in_flight_requests::InFlightRequestsCounter;
 
 /// How long the steps of a drain may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainLimits {
-    /// Between readiness turning 404 and the last accepted connection: at least as long as a load balancer takes to
+    /// Between readiness turning 404 and the first WebSocket closed: at least as long as a load balancer takes to
     /// notice, i.e. its check interval.
     pub delay: Duration,
-    /// After the delay: how long requests and WebSockets may take to end.
+    /// After the delay: how long WebSockets and requests may take to end.
     pub timeout: Duration,
 }
 
@@ -36,8 +37,10 @@ pub(crate) enum Phase {
     Serving,
     /// Serves as before, but tells load balancers to send nobody new.
     Leaving,
-    /// Accepts nobody and ends what is open.
+    /// Serves requests still, closes WebSockets and opens none.
     Closing,
+    /// Accepts no connection.
+    Closed,
 }
 
 /// Counts what is open and tells everybody of the phase. Clones share one state.
@@ -45,15 +48,21 @@ pub(crate) enum Phase {
 pub(crate) struct Activity {
     phase: Arc<watch::Sender<Phase>>,
     websockets: Arc<watch::Sender<usize>>,
-    pub(crate) requests: InFlightRequestsCounter,
+    /// Requests that came before WebSockets were closed, and those that came later.
+    early: InFlightRequestsCounter,
+    late: InFlightRequestsCounter,
 }
+
+/// How often the requests in flight are looked at while a drain waits for them; they cannot be awaited.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 impl Default for Activity {
     fn default() -> Self {
         Self {
             phase: Arc::new(watch::Sender::new(Phase::Serving)),
             websockets: Arc::new(watch::Sender::new(0)),
-            requests: InFlightRequestsCounter::new(),
+            early: InFlightRequestsCounter::new(),
+            late: InFlightRequestsCounter::new(),
         }
     }
 }
@@ -71,8 +80,18 @@ impl Activity {
         *self.phase.borrow() != Phase::Serving
     }
 
+    /// Whether a WebSocket that opened now would only be closed at once.
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.phase.borrow() >= Phase::Closing
+    }
+
+    /// Where a request that comes now is counted.
+    pub(crate) fn requests(&self) -> &InFlightRequestsCounter {
+        if self.is_closing() { &self.late } else { &self.early }
+    }
+
     pub(crate) fn open(&self) -> Open {
-        Open { requests_in_flight: self.requests.get(), websockets: *self.websockets.borrow() }
+        Open { requests_in_flight: self.early.get() + self.late.get(), websockets: *self.websockets.borrow() }
     }
 
     /// Counts a WebSocket for as long as the guard lives. Taken before the handshake is answered, so that a drain
@@ -82,9 +101,14 @@ impl Activity {
         WebSocketGuard(Arc::clone(&self.websockets))
     }
 
-    pub(crate) async fn websockets_closed(&self) {
+    /// Resolves when no WebSocket is open and no request in flight that came before they were closed. Requests that
+    /// came later are not waited for: a load balancer's checks and sticky clients keep coming until the port is closed.
+    pub(crate) async fn left(&self) {
         // An error would mean that the sender is gone; `self` holds it.
         let _ = self.websockets.subscribe().wait_for(|open| *open == 0).await;
+        while self.early.get() > 0 {
+            sleep(LOOK_EVERY).await;
+        }
     }
 }
 

@@ -41,7 +41,11 @@ async fn upgrade(
 ) -> Result<Response, ApiError> {
     let upgrade =
         upgrade.map_err(|refusal| ApiError::Refused { status: refusal.status(), message: refusal.body_text() })?;
+    // Counted first and refused after: no WebSocket slips between the last look of a drain and its closing of the port.
     let guard = state.activity.count_websocket();
+    if state.activity.is_closing() {
+        return Err(ApiError::Draining);
+    }
     let phase = state.activity.phase();
     let hello = json!({ "instance": state.identity.instance, "commit": state.identity.commit }).to_string();
     Ok(upgrade

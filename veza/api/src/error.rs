@@ -14,10 +14,16 @@ pub(crate) enum ApiError {
     WrongMethod { method: Method, path: String },
     #[error("a valid bearer token is needed")]
     Unauthorized,
+    /// This replica opens nothing new; another one does.
+    #[error("this replica is draining; please try again")]
+    Draining,
     /// Axum's own refusal of a request, with its status.
     #[error("{message}")]
     Refused { status: StatusCode, message: String },
 }
+
+/// The least that can be said: load balancers send the next try elsewhere.
+const RETRY_AFTER_S: &str = "1";
 
 impl ApiError {
     fn status_and_code(&self) -> (StatusCode, &'static str) {
@@ -25,6 +31,7 @@ impl ApiError {
             Self::UnknownPath(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::WrongMethod { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
             Self::Refused { status, .. } => match *status {
                 StatusCode::PAYLOAD_TOO_LARGE => (*status, "payload_too_large"),
                 StatusCode::UPGRADE_REQUIRED => (*status, "upgrade_required"),
@@ -39,8 +46,13 @@ impl IntoResponse for ApiError {
         let (status, code) = self.status_and_code();
         let body = json!({ "error": { "code": code, "message": self.to_string() } });
         let mut response = (status, Json(body)).into_response();
-        if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let more = match self {
+            Self::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            Self::Draining => Some((header::RETRY_AFTER, RETRY_AFTER_S)),
+            Self::UnknownPath(_) | Self::WrongMethod { .. } | Self::Refused { .. } => None,
+        };
+        if let Some((name, value)) = more {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response
     }

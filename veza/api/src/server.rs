@@ -12,9 +12,12 @@ use crate::{DrainLimits, Identity, Open, app};
 ///
 /// 1. readiness answers 404 and everybody is served as before, but asked to close the connection after the answer,
 ///    for [`DrainLimits::delay`];
-/// 2. no new connection is accepted, requests in flight are finished, WebSockets are closed with 1012 (Service
-///    Restart);
-/// 3. what is still open after [`DrainLimits::timeout`] is returned; it is cut when the process ends.
+/// 2. WebSockets are closed with 1012 (Service Restart) and no new ones opened. Requests are still served, and so is
+///    readiness: a load balancer that could not connect any more would take this replica for dead, and cut the
+///    WebSockets before their 1012 and the requests before their answer;
+/// 3. once the WebSockets and the requests begun before step 2 are gone, no new connection is accepted, and the requests
+///    that came in meanwhile are finished;
+/// 4. what is still open [`DrainLimits::timeout`] after step 1 is returned; it is cut when the process ends.
 pub async fn run(
     listener: TcpListener,
     identity: Identity,
@@ -32,7 +35,7 @@ pub async fn run(
         }
     });
     let mut phase = activity.phase();
-    let serving = axum::serve(listener, app).with_graceful_shutdown(async move { phase.reached(Phase::Closing).await });
+    let serving = axum::serve(listener, app).with_graceful_shutdown(async move { phase.reached(Phase::Closed).await });
     let serving = tokio::spawn(serving.into_future());
 
     stop.await;
@@ -44,11 +47,13 @@ pub async fn run(
 
     activity.enter(Phase::Closing);
     let Open { requests_in_flight, websockets } = activity.open();
-    tracing::info!(requests_in_flight, websockets, ?limit, "draining: no new connections, WebSockets are closed");
+    tracing::info!(requests_in_flight, websockets, ?limit, "draining: WebSockets are closed");
     let everybody_left = async {
+        activity.left().await;
+        activity.enter(Phase::Closed);
+        tracing::info!("draining: no new connections");
         // The result tells nothing: accept errors are retried inside, and a panic of the accept loop ends it as well.
         let _ = serving.await;
-        activity.websockets_closed().await;
     };
     match timeout(limit, everybody_left).await {
         Ok(()) => Open::default(),

@@ -3,6 +3,8 @@
 mod json;
 mod plain;
 mod progress;
+#[cfg(test)]
+mod samples;
 mod table;
 
 use std::io::IsTerminal as _;

@@ -186,3 +186,126 @@ pub(super) fn seconds(duration_ms: u64) -> String {
 pub(super) fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::samples;
+
+    /// What a person reads of a run whose output is no terminal.
+    fn read(verbose: bool, events: &[Event]) -> String {
+        let mut plain = Plain::new(verbose);
+        let text: String = events.iter().filter_map(|event| plain.text(event)).collect();
+        anstream::adapter::strip_str(&text).to_string()
+    }
+
+    #[test]
+    fn a_failure_tells_what_why_the_evidence_and_what_to_try() {
+        let text = "\
+error: api-blue-1, component/service:healthy: it did not become healthy within 60 s
+  because: the front door does not answer
+  because: connection refused
+       last answer:
+       │ 503 Service Unavailable
+       unit:
+       │ api.service: activating (auto-restart)
+       │ Main PID: 812 (code=exited, status=1)
+       last log lines:
+       │ listening on 0.0.0.0:8080
+       │ no database
+  try: bascule logs api-blue-1
+";
+        assert_eq!(read(false, &[Event::Failure(samples::failure())]), text);
+    }
+
+    #[test]
+    fn a_plan_with_nothing_to_change_is_one_sentence() {
+        let events = [samples::started("plan"), samples::unchanged(), samples::summary(0, 42, 0)];
+        let text = "plan shop/lab\nnothing to change: 42 checked on 9 instances, in 0.8 s\n";
+        assert_eq!(read(false, &events), text);
+    }
+
+    #[test]
+    fn an_up_tells_every_change_with_its_reason() {
+        let events = [
+            samples::started("up"),
+            samples::phase(),
+            samples::made(),
+            samples::unchanged(),
+            samples::changed(),
+            samples::reached(),
+            samples::summary(2, 40, 0),
+        ];
+        let text = "\
+up shop/lab
+── bring every instance to its plan
+  +  lb-1           instance: it was not there 1.3 s
+  +  lb-1           configure HAProxy: its content differs
+changed 2, unchanged 40, failed 0, in 0.8 s
+";
+        assert_eq!(read(false, &events), text);
+        let verbose = "\
+up shop/lab
+── bring every instance to its plan
+  +  lb-1           instance: it was not there 1.3 s
+  =  web-blue-1     run nginx: it runs, and its inputs are the same
+  +  lb-1           configure HAProxy: its content differs
+  →  lb-1           door open
+changed 2, unchanged 40, failed 0, in 0.8 s
+";
+        assert_eq!(read(true, &events), verbose);
+    }
+
+    #[test]
+    fn a_second_up_says_that_nothing_changed() {
+        let events = [samples::started("up"), samples::unchanged(), samples::summary(0, 42, 0)];
+        let text = "up shop/lab\nnothing changed: 42 checked on 9 instances, in 0.8 s\n";
+        assert_eq!(read(false, &events), text);
+    }
+
+    #[test]
+    fn a_run_that_failed_never_ends_with_good_news() {
+        for verb in ["plan", "up", "status", "deploy", "exec"] {
+            let text = read(false, &[samples::started(verb), samples::summary(0, 41, 1)]);
+            assert!(!text.contains("nothing"), "{text}");
+            assert!(text.ends_with("failed 1, changed 0, unchanged 41, in 0.8 s\n"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_command_on_an_instance_is_heard_and_nothing_else() {
+        let events =
+            [samples::started("exec"), samples::output("a\nb"), samples::output("c\n"), samples::summary(0, 0, 0)];
+        assert_eq!(read(false, &events), "a\nbc\n");
+    }
+
+    #[test]
+    fn a_status_is_a_row_for_each_instance_and_a_line_for_each_colour() {
+        let text = read(
+            false,
+            &[&[samples::started("status")], &samples::status()[..], &[samples::summary(0, 0, 0)]].concat(),
+        );
+        let row =
+            |name: &str| text.lines().find(|line| line.trim().starts_with(name)).unwrap_or_else(|| panic!("{text}"));
+        assert!(row("api-blue-1").contains("10.20.0.11") && row("api-blue-1").contains("blue ●"), "{text}");
+        assert!(row("api-blue-1").contains("0123456789ab ") && row("api-blue-1").contains("healthy"), "{text}");
+        assert!(row("api-green-1").contains("the instance is stopped"), "{text}");
+        assert!(row("blue:").contains("has the traffic (generation 7)"), "{text}");
+    }
+
+    #[test]
+    fn a_duration_is_rounded_up_and_has_a_unit() {
+        let expected = [
+            (0, "0.0 s"),
+            (1, "0.1 s"),
+            (100, "0.1 s"),
+            (101, "0.2 s"),
+            (1_000, "1.0 s"),
+            (59_900, "59.9 s"),
+            (59_901, "1 min 0 s"),
+            (90_500, "1 min 30 s"),
+            (3_600_000, "60 min 0 s"),
+        ];
+        assert_eq!(expected.map(|(duration_ms, _)| seconds(duration_ms)), expected.map(|(_, text)| text));
+    }
+}

@@ -23,7 +23,17 @@ pub(crate) struct Plan {
 /// A load that runs until it is stopped, at most ten minutes.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<Seen>,
+    thread: Option<std::thread::JoinHandle<Seen>>,
+}
+
+/// A test that fails must not leave its load to the next one.
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// What the clients saw.
@@ -54,12 +64,12 @@ impl Load {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             runtime.block_on(run(plan, stopped))
         });
-        Self { stop, thread }
+        Self { stop, thread: Some(thread) }
     }
 
-    pub(crate) fn stop(self) -> Seen {
+    pub(crate) fn stop(mut self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
+        self.thread.take().unwrap().join().unwrap()
     }
 }
 

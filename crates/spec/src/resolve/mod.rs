@@ -10,6 +10,7 @@ mod names;
 mod network;
 mod pins;
 mod ssh;
+mod system;
 
 pub(crate) use context::Context;
 pub(crate) use names::is_label;

@@ -1,6 +1,7 @@
 //! Names and numbers that something outside of the file has rules for.
 
 use super::Context;
+use super::system::is_of_the_system;
 use crate::words::all_of;
 
 /// The longest name that Incus takes, and the longest label of a DNS name.
@@ -28,6 +29,12 @@ pub(super) fn label(name: &str, path: &[&str], context: &mut Context<'_>) {
     } else if RESERVED.contains(&name) {
         let message = format!("`{name}` is the name of something that every platform has");
         context.report_key(path, message, format!("choose another name than {}", all_of(RESERVED.map(str::to_owned))));
+    } else if is_of_the_system(name) {
+        let message = format!("`{name}` is the name of a unit or a folder of the system");
+        let help = format!(
+            "call it e.g. `{name}-app`: a component gets a unit and a folder in /etc of its own name, and would overwrite these"
+        );
+        context.report_key(path, message, help);
     }
 }
 

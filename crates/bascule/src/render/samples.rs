@@ -1,0 +1,176 @@
+//! Events as a run sends them, for the tests of the renderers.
+
+use bascule_plan::agent::{Evidence, Outcome};
+use bascule_plan::event::{Event, Failure, InstanceStatus, Stream, Summary, ThingKind};
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// An event of every type.
+pub(super) fn one_of_each() -> Vec<Event> {
+    let [instance, _, colour] = status();
+    vec![
+        started("up"),
+        phase(),
+        made(),
+        Event::StepBegan { instance: lb(), step: "haproxy:config".into(), title: "configure HAProxy".into() },
+        Event::Progress { instance: None, step: None, message: "installing Debian".into() },
+        changed(),
+        Event::Waiting {
+            instance: lb(),
+            r#for: "api-blue-1: healthy".into(),
+            reason: "it waits for api-blue-1".into(),
+        },
+        reached(),
+        Event::Switch { from: None, to: "blue".into(), generation: 7, commit: COMMIT.into() },
+        Event::Diagnostic {
+            file: "platform.toml".into(),
+            line: 3,
+            column: 1,
+            message: "`nmae` is not a key".into(),
+            help: "did you mean `name`?".into(),
+            rendered: "error: `nmae` is not a key\n --> platform.toml:3:1".into(),
+        },
+        instance,
+        colour,
+        output("two\nlines\n"),
+        Event::History {
+            number: 1,
+            verb: "deploy".into(),
+            commit: COMMIT.into(),
+            colour: Some("blue".into()),
+            who: "ada@desk".into(),
+            began: "2026-01-02T03:04:05Z".into(),
+            ended: None,
+            outcome: "running".into(),
+            reason: None,
+        },
+        Event::Note { message: "nothing has been deployed yet".into() },
+        Event::Failure(failure()),
+        summary(2, 40, 0),
+    ]
+}
+
+/// Without a wildcard, so that a new event does not compile here: it belongs into `one_of_each`, too.
+pub(super) fn type_of(event: &Event) -> &'static str {
+    match event {
+        Event::Started { .. } => "started",
+        Event::Phase { .. } => "phase",
+        Event::Thing { .. } => "thing",
+        Event::StepBegan { .. } => "step_began",
+        Event::Progress { .. } => "progress",
+        Event::StepEnded { .. } => "step_ended",
+        Event::Waiting { .. } => "waiting",
+        Event::Reached { .. } => "reached",
+        Event::Switch { .. } => "switch",
+        Event::Diagnostic { .. } => "diagnostic",
+        Event::Instance(_) => "instance",
+        Event::Colour { .. } => "colour",
+        Event::Output { .. } => "output",
+        Event::History { .. } => "history",
+        Event::Note { .. } => "note",
+        Event::Failure(_) => "failure",
+        Event::Summary(_) => "summary",
+    }
+}
+
+pub(super) fn started(verb: &str) -> Event {
+    Event::Started { verb: verb.into(), platform: "shop".into(), environment: "lab".into(), version: "0.1.0".into() }
+}
+
+pub(super) fn phase() -> Event {
+    Event::Phase { name: "apply".into(), title: "bring every instance to its plan".into() }
+}
+
+/// An instance that was made.
+pub(super) fn made() -> Event {
+    let reason = "it was not there".into();
+    Event::Thing { kind: ThingKind::Instance, name: lb(), outcome: Outcome::Changed, reason, duration_ms: 1_250 }
+}
+
+/// A step that was right already.
+pub(super) fn unchanged() -> Event {
+    step("web-blue-1", "run nginx", Outcome::Unchanged, "it runs, and its inputs are the same")
+}
+
+/// A step that was done, too fast for its time to be worth a word.
+pub(super) fn changed() -> Event {
+    step("lb-1", "configure HAProxy", Outcome::Changed, "its content differs")
+}
+
+pub(super) fn reached() -> Event {
+    Event::Reached { instance: lb(), what: "door open".into() }
+}
+
+pub(super) fn output(text: &str) -> Event {
+    Event::Output { instance: lb(), stream: Stream::Stdout, text: text.into() }
+}
+
+/// Of nine instances, in 0.8 s.
+pub(super) fn summary(changed: u64, unchanged: u64, failed: u64) -> Event {
+    Event::Summary(Summary { changed, unchanged, failed, duration_ms: 799, instances: 9, applied: true })
+}
+
+/// A failure with everything that there can be.
+pub(super) fn failure() -> Failure {
+    Failure {
+        instance: Some("api-blue-1".into()),
+        step: Some("component/service:healthy".into()),
+        message: "it did not become healthy within 60 s".into(),
+        causes: vec!["the front door does not answer".into(), "connection refused".into()],
+        evidence: Evidence {
+            last_answer: Some("503 Service Unavailable".into()),
+            unit_status: Some("api.service: activating (auto-restart)\nMain PID: 812 (code=exited, status=1)\n".into()),
+            log: vec!["listening on 0.0.0.0:8080".into(), "no database".into()],
+        },
+        hint: Some("bascule logs api-blue-1".into()),
+    }
+}
+
+/// A replica that has the traffic, one that is stopped, and the colour of the first.
+pub(super) fn status() -> [Event; 3] {
+    let healthy = InstanceStatus {
+        name: "api-blue-1".into(),
+        roles: vec!["component".into()],
+        address: "10.20.0.11".into(),
+        state: "running".into(),
+        colour: Some("blue".into()),
+        active: true,
+        version: Some(COMMIT.into()),
+        healthy: true,
+        problem: None,
+    };
+    let stopped = InstanceStatus {
+        name: "api-green-1".into(),
+        address: "10.20.0.12".into(),
+        state: "stopped".into(),
+        colour: Some("green".into()),
+        active: false,
+        healthy: false,
+        problem: Some("the instance is stopped".into()),
+        ..healthy.clone()
+    };
+    let colour = Event::Colour {
+        colour: Some("blue".into()),
+        commit: COMMIT.into(),
+        state: "ready".into(),
+        active: true,
+        generation: 7,
+    };
+    [Event::Instance(healthy), Event::Instance(stopped), colour]
+}
+
+fn step(instance: &str, title: &str, outcome: Outcome, reason: &str) -> Event {
+    Event::StepEnded {
+        instance: instance.into(),
+        step: "group:step".into(),
+        title: title.into(),
+        outcome,
+        reason: reason.into(),
+        duration_ms: 99,
+        evidence: Evidence::default(),
+    }
+}
+
+fn lb() -> String {
+    "lb-1".into()
+}

@@ -1,0 +1,80 @@
+//! How verbs meet Incus: that is missing, and one that only looks like it and writes down what it is asked.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::{Arc, Mutex};
+
+use super::{NOWHERE, Shop};
+
+#[test]
+fn a_missing_incus_is_told_with_its_socket_and_a_hint() {
+    let shop = Shop::new();
+    for verb in ["plan", "up", "status", "history", "down", "rollback"] {
+        let ran = shop.run(&[verb]);
+        ran.expect(3, &[&format!("cannot reach Incus at {NOWHERE}"), "try: is Incus installed"]);
+    }
+}
+
+#[test]
+fn a_missing_incus_is_a_failure_and_a_summary_for_programs() {
+    let ran = Shop::new().run(&["up", "--output", "json"]);
+    ran.expect(3, &[]);
+    let events = ran.events();
+    assert_eq!((&events[0]["type"], &events[0]["verb"]), (&"started".into(), &"up".into()));
+    let [.., failure, summary] = events.as_slice() else { panic!("{events:#?}") };
+    assert_eq!(failure["type"], "failure");
+    assert!(failure["hint"].as_str().is_some_and(|hint| hint.contains("socket")), "{failure}");
+    assert_eq!((&summary["type"], &summary["failed"]), (&"summary".into(), &1.into()));
+}
+
+#[test]
+fn a_commit_that_is_no_whole_one_is_refused_before_incus_is_asked() {
+    let shop = Shop::new();
+    for commit in ["abc1234", "main", "", "ABCDEF0123456789ABCDEF0123456789ABCDEF01"] {
+        shop.run(&["deploy", commit]).expect(2, &[&format!("`{commit}` is not a commit"), "git rev-parse HEAD"]);
+    }
+}
+
+#[test]
+fn a_commit_that_was_never_built_is_refused_before_incus_is_asked() {
+    let commit = "a".repeat(40);
+    let artifact = format!("artifacts/{commit}/");
+    Shop::new().run(&["deploy", &commit]).expect(2, &["there is no artifact of", &artifact, "build the release first"]);
+}
+
+#[test]
+fn nothing_is_destroyed_before_the_environment_was_named() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let socket = folder.path().join("socket");
+    let asked = listen(UnixListener::bind(&socket).unwrap());
+    let shop = Shop::with_incus(socket.to_str().unwrap());
+    for named in [&[][..], &["--yes-destroy", "prod"], &["--yes-destroy", ""]] {
+        let ran = shop.run(&[&["down"], named].concat());
+        let hint = "bascule down --env lab --yes-destroy lab";
+        ran.expect(2, &["this destroys the environment `lab` of shop for good", hint]);
+    }
+    let asked = asked.lock().unwrap();
+    assert!(!asked.is_empty() && asked.iter().all(|request| request.starts_with("GET ")), "{asked:#?}");
+}
+
+/// Answers every request with an empty list; gives the first line of each.
+fn listen(listener: UnixListener) -> Arc<Mutex<Vec<String>>> {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let lines = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            // A caller that goes away in the middle is not this test's concern.
+            let _ = stream.and_then(|stream| answer(&stream, &lines));
+        }
+    });
+    asked
+}
+
+fn answer(mut stream: &UnixStream, asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
+    const BODY: &str = r#"{"type":"sync","status":"Success","status_code":200,"metadata":[]}"#;
+    let mut head = BufReader::new(stream).lines();
+    asked.lock().unwrap().push(head.next().unwrap_or_else(|| Ok(String::new()))?);
+    while head.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    let length = BODY.len();
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{BODY}")
+}

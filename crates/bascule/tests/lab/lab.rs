@@ -1,0 +1,278 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde_json::Value;
+
+/// One environment, up, for one test at a time.
+pub(crate) struct Lab {
+    pub(crate) environment: &'static str,
+    folder: PathBuf,
+}
+
+/// Commits that are built once for all tests; any 40 hex digits will do.
+pub(crate) const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+pub(crate) const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+/// Its API ends at once, with a word on why.
+pub(crate) const BROKEN: &str = "0badc0de0badc0de0badc0de0badc0de0badc0de";
+
+/// What a broken release says before it ends.
+pub(crate) const LAST_WORDS: &str = "the database of this release is on fire";
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+impl Lab {
+    /// The blue-green environment with Veza at commit A or B.
+    pub(crate) fn shop() -> (MutexGuard<'static, ()>, Self) {
+        static READY: OnceLock<()> = OnceLock::new();
+        Self::ready(&READY, "shop", "")
+    }
+
+    /// The environment without colours, which has a component `stream` besides.
+    pub(crate) fn rolling() -> (MutexGuard<'static, ()>, Self) {
+        static READY: OnceLock<()> = OnceLock::new();
+        Self::ready(&READY, "rolling", ROLLING)
+    }
+
+    fn ready(ready: &OnceLock<()>, environment: &'static str, more: &str) -> (MutexGuard<'static, ()>, Self) {
+        let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let lab = Self { environment, folder: folder() };
+        ready.get_or_init(|| {
+            prepare(&lab.folder, environment, more);
+            lab.ok(&["up"]);
+            lab.ok(&["deploy", A]);
+        });
+        (guard, lab)
+    }
+
+    pub(crate) fn project(&self) -> String {
+        format!("bascule-test-{}", self.environment)
+    }
+
+    /// `http://ADDRESS` of the load balancer.
+    pub(crate) fn front_door(&self) -> String {
+        format!("http://{}", self.address("lb-1"))
+    }
+
+    pub(crate) fn address(&self, instance: &str) -> String {
+        self.status()[instance]["address"].as_str().unwrap().to_owned()
+    }
+
+    /// The `instance` events of `status`, by name.
+    pub(crate) fn status(&self) -> BTreeMap<String, Value> {
+        let events = events(&self.run(&["status", "--output", "json"]));
+        let instances = events.into_iter().filter(|event| event["type"] == "instance");
+        instances.map(|event| (event["name"].as_str().unwrap().to_owned(), event)).collect()
+    }
+
+    /// The commit that has the traffic, as recorded.
+    pub(crate) fn active(&self) -> String {
+        let events = events(&self.run(&["status", "--output", "json"]));
+        let active = events.iter().find(|event| event["type"] == "colour" && event["active"] == true).unwrap();
+        active["commit"].as_str().unwrap().to_owned()
+    }
+
+    /// The other of the two good commits than the one that has the traffic.
+    pub(crate) fn other(&self) -> &'static str {
+        if self.active() == A { B } else { A }
+    }
+
+    /// Runs a verb and wants it to end well.
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let text = said(&output);
+        assert!(output.status.success(), "{arguments:?}: {}\n{text}", output.status);
+        text
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The summary of a verb's events.
+    pub(crate) fn summary(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[arguments, &["--output", "json"]].concat());
+        let last = events(&output).pop().unwrap_or_else(|| panic!("{}", said(&output)));
+        assert_eq!(last["type"], "summary", "{}", said(&output));
+        last
+    }
+
+    /// Runs a verb and kills it, as `kill -9` does, right after an event that `wanted` picks. True if it was killed.
+    pub(crate) fn kill_at(&self, arguments: &[&str], mut wanted: impl FnMut(usize, &Value) -> bool) -> bool {
+        let arguments = [arguments, &["--output", "json"]].concat();
+        let mut child = self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        for (number, line) in lines.enumerate() {
+            let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            if wanted(number, &event) {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                return true;
+            }
+        }
+        child.wait().unwrap();
+        false
+    }
+
+    pub(crate) fn with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// Runs a shell line on an instance and gives what it printed.
+    pub(crate) fn shell(&self, instance: &str, line: &str) -> String {
+        let output = self.run(&["exec", instance, "--", "sh", "-c", line]);
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command
+            .arg("--platform")
+            .arg(self.folder.join("platform.toml"))
+            .args(["--env", self.environment])
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+/// What Incus itself is asked to do by a test: the tool never runs this.
+pub(crate) fn incus(arguments: &[&str]) {
+    let output = Command::new("incus").args(arguments).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "incus {arguments:?}: {}", said(&output));
+}
+
+pub(crate) fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+pub(crate) fn events(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not an event: {line}"))).collect()
+}
+
+/// The release build when the Makefile names it: it is what users run, and smaller to bring to instances.
+fn program() -> PathBuf {
+    std::env::var_os("BASCULE_BIN").map_or_else(|| env!("CARGO_BIN_EXE_bascule").into(), PathBuf::from)
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn folder() -> PathBuf {
+    workspace().join("target/lab-test")
+}
+
+/// Veza's own platform file, an overlay for the test, credentials made now, and three releases.
+fn prepare(folder: &Path, environment: &str, more: &str) {
+    static RELEASES: OnceLock<()> = OnceLock::new();
+    fs::create_dir_all(folder.join("env")).unwrap();
+    fs::copy(workspace().join("veza/platform.toml"), folder.join("platform.toml")).unwrap();
+    let key = folder.join("operator");
+    if !key.exists() {
+        let path = key.to_str().unwrap();
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", "operator@test", "-f", path])
+            .status();
+        assert!(made.unwrap().success());
+    }
+    let number = if environment == "shop" { 32 } else { 33 };
+    let overlay = format!(
+        r#"
+[incus]
+project = "bascule-test-{environment}"
+
+[network]
+bridge = "bslt-{environment}"
+subnet = "10.99.{number}.0/24"
+
+[ssh]
+allow_from = ["10.99.{number}.0/24"]
+authorized_keys_file = "../operator.pub"
+
+[release]
+artifacts = "../artifacts"
+secrets_file = "{environment}.secrets.toml"
+drain_timeout_s = 3
+health_timeout_s = 15
+{more}"#
+    );
+    let load_balancer =
+        if more.contains("[load_balancer]") { "" } else { "\n[load_balancer]\nconnections_max = 8000\n" };
+    fs::write(folder.join(format!("env/{environment}.toml")), overlay + load_balancer).unwrap();
+    write_secrets(&folder.join(format!("env/{environment}.secrets.toml")));
+    RELEASES.get_or_init(|| build_releases(&folder.join("artifacts")));
+}
+
+/// What `rolling` has more than `shop`: no colours, and a pool whose replica is chosen by the track in the path.
+const ROLLING: &str = r#"
+[load_balancer]
+topology = "multi-instance"
+connections_max = 8000
+
+[component.stream]
+kind = "static"
+replicas = 2
+port = 80
+routes = ["/stream/"]
+balance = "path-segment"
+hash_segment = 3
+version = "/stream/version.json"
+"#;
+
+fn write_secrets(path: &Path) {
+    let mut random = [0; 32];
+    std::io::Read::read_exact(&mut fs::File::open("/dev/urandom").unwrap(), &mut random).unwrap();
+    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+    writeln!(file, "operator_token = \"{token}\"").unwrap();
+}
+
+fn build_releases(artifacts: &Path) {
+    // The commits are made up: what an earlier run built under their names is not what this one tests.
+    let _ = fs::remove_dir_all(artifacts);
+    for commit in [A, B] {
+        let built = Command::new(workspace().join("veza/build")).arg(commit).arg(artifacts).output().unwrap();
+        assert!(built.status.success(), "{}", said(&built));
+        archive(
+            &artifacts.join(commit).join("stream.tar.gz"),
+            &[
+                ("stream/version.json", &format!("{{\"commit\":\"{commit}\"}}"), "0644"),
+                ("index.html", "<!doctype html><title>a segment</title>", "0644"),
+            ],
+        );
+    }
+    let broken = artifacts.join(BROKEN);
+    fs::create_dir_all(&broken).unwrap();
+    for component in ["web", "stream"] {
+        let name = format!("{component}.tar.gz");
+        fs::copy(artifacts.join(A).join(&name), broken.join(&name)).unwrap();
+    }
+    let program = format!("#!/bin/sh\necho '{LAST_WORDS}' >&2\nexit 1\n");
+    archive(&broken.join("api.tar.gz"), &[("bin/api", &program, "0755")]);
+}
+
+fn archive(path: &Path, files: &[(&str, &str, &str)]) {
+    let staged = tempfile::tempdir().unwrap();
+    for (name, content, mode) in files {
+        let file = staged.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, content).unwrap();
+        assert!(Command::new("chmod").arg(mode).arg(&file).status().unwrap().success());
+    }
+    let packed = Command::new("tar").arg("-C").arg(staged.path()).arg("-czf").arg(path).arg(".").status();
+    assert!(packed.unwrap().success());
+}
