@@ -10,9 +10,6 @@ CARGO ?= cargo
 WEB := veza/web
 NPM := npm --prefix $(WEB)
 SHELL_SCRIPTS := .ci/run crates/engine/src/image/base.sh $(wildcard scripts/* veza/build)
-# The tests that need Incus; they make a project, a bridge and a subnet of their own.
-LAB_TESTS ?= $(CARGO) test --locked --package bascule --test lab -- --nocapture
-JOURNEYS ?= $(NPM) run journeys
 
 .PHONY: help
 help: ## What there is to make
@@ -26,8 +23,8 @@ lab: ## Brings the lab up on this machine and releases HEAD to it; again: change
 lab-down: ## Removes the lab: its instances, images and credentials
 	@scripts/lab down
 
-.PHONY: test test-tools test-style test-lints test-units test-web test-lab test-journeys
-test: test-tools test-style test-lints test-units test-web test-lab test-journeys ## Everything that must be green
+.PHONY: test test-tools test-style test-lints test-units test-web test-lab
+test: test-tools test-style test-lints test-units test-web test-lab ## Everything that must be green
 
 test-tools: ## Installs what the tests need
 	@scripts/setup test
@@ -48,20 +45,13 @@ test-web: $(WEB)/node_modules/.package-lock.json ## The web app: lint, types and
 	$(NPM) run typecheck
 	$(NPM) test
 
-test-lab: ## Level 3: real instances on this machine's Incus
-	@scripts/incus
-	BASCULE_LAB=1 $(LAB_TESTS)
-
-test-journeys: $(WEB)/node_modules/.package-lock.json ## Level 4: the product in a real browser
-	$(JOURNEYS)
+test-lab: $(WEB)/node_modules/.package-lock.json ## Levels 3 and 4: real instances under load, and a real browser
+	scripts/test-lab
 
 .PHONY: fmt
 fmt: $(WEB)/node_modules/.package-lock.json ## Formats everything
 	$(CARGO) fmt --all
 	$(NPM) run format
-
-bench-%: ## Runs bench/%, which prints ratios against a named peer
-	bench/$*/run
 
 # npm writes this file when an installation is whole.
 $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json

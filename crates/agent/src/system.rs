@@ -46,8 +46,8 @@ pub trait System {
     /// The last log lines of a unit, oldest first.
     fn unit_log(&self, unit: &str, lines: usize) -> Vec<String>;
 
-    /// The names of the packages that are fully installed.
-    fn installed_packages(&self) -> Result<BTreeSet<String>>;
+    /// The packages that are fully installed, with their versions.
+    fn installed_packages(&self) -> Result<BTreeMap<String, String>>;
     /// Whether another apt or dpkg is at work.
     fn dpkg_locked(&self) -> Result<bool>;
     /// Whether dpkg was interrupted and must be told to finish first.

@@ -98,13 +98,13 @@ impl Failed {
 
     fn hint(&self) -> Option<String> {
         if let Some(IncusError::Unreachable { why, .. }) = self.incus() {
-            return Some(match why {
+            let hint = match why {
                 Unreachable::NoSocket => "is Incus installed on this machine? [incus] socket names another path",
                 Unreachable::Refused => "start the daemon: systemctl start incus",
                 Unreachable::PermissionDenied => "run as root, or join the group incus-admin",
                 Unreachable::Other => "is the daemon healthy? see its log",
-            })
-            .map(str::to_owned);
+            };
+            return Some(hint.to_owned());
         }
         let hint = match self {
             Self::Usage { hint, .. } => hint.clone(),

@@ -158,6 +158,7 @@ mod tests {
             action: MachineAction::Keep,
             reason: String::new(),
             address: Ipv4Addr::LOCALHOST,
+            mac: String::new(),
             image_packages: BTreeSet::new(),
             config: BTreeMap::new(),
         };

@@ -9,7 +9,7 @@ use crate::Run;
 /// How an instance looks right now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Glance {
-    /// The version of the first package that its line names.
+    /// Name and version of the first package that its line names.
     pub version: Option<String>,
     /// The first thing that is not right.
     pub problem: Option<String>,
@@ -34,7 +34,8 @@ impl Run {
                     let Report::End { step: id, outcome, reason, evidence, .. } = report else { return };
                     let Some(step) = steps.iter().find(|step| step.id == id) else { return };
                     if matches!(step.resource, Resource::Packages(_)) {
-                        glance.version = glance.version.take().or_else(|| Some(reason.clone()));
+                        let first = reason.split(',').next().map(str::to_owned);
+                        glance.version = glance.version.take().or(first);
                     }
                     if outcome != Outcome::Unchanged && glance.problem.is_none() {
                         let answer = evidence.last_answer.map(|answer| format!(" ({answer})")).unwrap_or_default();

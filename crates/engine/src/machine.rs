@@ -1,13 +1,12 @@
 //! The instance below a line: made, started or made anew, and booted.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bascule_incus::{Devices, Error as IncusError, Exec, Instance, InstancePatch, NewInstance, Status, StopMode};
 use bascule_plan::agent::Outcome;
 use bascule_plan::event::ThingKind;
-use bascule_plan::{Line, MachineAction, World};
+use bascule_plan::{Line, Machine, MachineAction, World};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -73,7 +72,7 @@ impl Run {
             name: line.instance.clone(),
             image: alias_for(&self.engine.base.alias(), &line.machine.image_packages),
             config: line.machine.config.clone(),
-            devices: devices(world, Some(line.machine.address)),
+            devices: devices(world, Some(&line.machine)),
             profiles: Vec::new(),
             start: true,
         };
@@ -139,14 +138,15 @@ fn config_of(line: &Line) -> InstancePatch {
     InstancePatch { config, ..InstancePatch::default() }
 }
 
-/// A network card on the environment's bridge, with the address that never moves where one is given, and a root disk.
-pub(crate) fn devices(world: &World, address: Option<Ipv4Addr>) -> Devices {
+/// A network card on the environment's bridge, with the addresses that never move where they are given, and a root disk.
+pub(crate) fn devices(world: &World, machine: Option<&Machine>) -> Devices {
     let device = |entries: &[(&str, &str)]| -> BTreeMap<String, String> {
         entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     };
     let mut nic = device(&[("type", "nic"), ("name", "eth0"), ("network", &world.bridge)]);
-    if let Some(address) = address {
-        nic.insert("ipv4.address".to_owned(), address.to_string());
+    if let Some(machine) = machine {
+        nic.insert("ipv4.address".to_owned(), machine.address.to_string());
+        nic.insert("hwaddr".to_owned(), machine.mac.clone());
     }
     let root = device(&[("type", "disk"), ("path", "/"), ("pool", &world.pool)]);
     [("eth0".to_owned(), nic), ("root".to_owned(), root)].into()

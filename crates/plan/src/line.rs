@@ -52,6 +52,9 @@ pub struct Machine {
     /// Why this action was chosen when planning.
     pub reason: String,
     pub address: Ipv4Addr,
+    /// The network card's hardware address. An instance that is made again under its name gets the same one: neighbours
+    /// and DHCP leases that still know the old one would keep it off the network for a while.
+    pub mac: String,
     /// Packages baked into the image it is cloned from, sorted.
     pub image_packages: BTreeSet<String>,
     /// Incus configuration keys of the instance (`limits.memory`, `user.bascule.role`…).

@@ -28,6 +28,7 @@ pub(crate) fn line(instance: &str, items: impl IntoIterator<Item = LineItem>) ->
             action: MachineAction::Keep,
             reason: "it runs".into(),
             address: Ipv4Addr::new(10, 0, 0, 2),
+            mac: String::new(),
             image_packages: ["openssh-server".into()].into(),
             config: [("limits.cpu".into(), "2".into())].into(),
         },

@@ -22,12 +22,7 @@ pub async fn deploy(context: &Context<'_>, commit: &Commit) -> Result<(), Releas
 }
 
 /// The colour a commit goes to: the idle one, or the active one when it holds the commit already.
-fn target(
-    context: &Context<'_>,
-    facts: &Facts,
-    commit: &Commit,
-    artifacts: &BTreeMap<String, Blob>,
-) -> Option<Colour> {
+fn target(context: &Context<'_>, facts: &Facts, commit: &Commit, artifacts: &BTreeMap<String, Blob>) -> Option<Colour> {
     if context.platform.load_balancer.topology == Topology::MultiInstance {
         return None;
     }

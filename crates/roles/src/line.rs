@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bascule_plan::{Lease, Line, LineItem, Machine, MachineAction, Milestone, Plan, World};
 use bascule_spec::{Colour, Component, Instance, Platform, Role};
+use sha2::{Digest as _, Sha256};
 
 use crate::group::packages_of;
 use crate::{Existing, Facts, RoleError, common, component, load_balancer};
@@ -61,10 +62,17 @@ pub(crate) fn line(
         action,
         reason: reason.to_owned(),
         address: facts.address(instance)?,
+        mac: mac(platform, &instance.name),
         image_packages: image_packages(platform, facts, instance)?,
         config: config(instance),
     };
     Ok(Line { instance: instance.name.clone(), roles, machine, items, notes: Vec::new() })
+}
+
+/// Locally administered, and always the same for an instance of an environment.
+fn mac(platform: &Platform, instance: &str) -> String {
+    let digest = Sha256::digest(format!("{}/{instance}", platform.incus.project));
+    digest[..5].iter().fold("02".to_owned(), |mac, byte| format!("{mac}:{byte:02x}"))
 }
 
 /// The packages of everything the instance may be asked to be, whatever the verb: one image for all of them.

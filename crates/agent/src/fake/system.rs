@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read};
 
 use bascule_plan::User;
@@ -104,8 +104,8 @@ impl System for Machine {
         self.world().services.get(unit).map(|service| service.log(lines)).unwrap_or_default()
     }
 
-    fn installed_packages(&self) -> Result<BTreeSet<String>> {
-        Ok(self.world().installed.clone())
+    fn installed_packages(&self) -> Result<BTreeMap<String, String>> {
+        Ok(self.world().installed.iter().map(|name| (name.clone(), "1.0-1".to_owned())).collect())
     }
 
     fn dpkg_locked(&self) -> Result<bool> {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 
@@ -17,10 +17,10 @@ const LISTS_DIR: &str = "/var/lib/apt/lists";
 const UPDATE_TIMEOUT_MS: u64 = 5 * 60_000;
 const INSTALL_TIMEOUT_MS: u64 = 30 * 60_000;
 
-pub(super) fn installed() -> Result<BTreeSet<String>> {
+pub(super) fn installed() -> Result<BTreeMap<String, String>> {
     let status = fs::read_to_string(STATUS_FILE).map_err(cannot("read", STATUS_FILE))?;
-    let ok = |state: &str| state.ends_with(" ok installed");
-    Ok(packages(&status).filter(|(_, state)| ok(state)).map(|(name, _)| name.to_owned()).collect())
+    let whole = packages(&status).filter(|package| package.status.ends_with(" ok installed"));
+    Ok(whole.map(|package| (package.name.to_owned(), package.version.to_owned())).collect())
 }
 
 /// Asks the kernel who holds the lock that apt and dpkg take first; takes none itself.
@@ -50,7 +50,7 @@ pub(super) fn interrupted() -> Result<bool> {
             .any(|half| state.ends_with(half))
     };
     let status = fs::read_to_string(STATUS_FILE).map_err(cannot("read", STATUS_FILE))?;
-    Ok(!is_empty(UPDATES_DIR)? || packages(&status).any(|(_, state)| half_done(state)))
+    Ok(!is_empty(UPDATES_DIR)? || packages(&status).any(|package| half_done(package.status)))
 }
 
 pub(super) fn has_lists() -> Result<bool> {
@@ -92,11 +92,19 @@ pub(super) fn apt(action: Apt<'_>, beat: Beat<'_>) -> Result<Finished> {
     exec::run(&Exec { argv: &argv, env: &env, timeout_ms }, beat)
 }
 
-/// Name and `Status` of every package dpkg has heard of.
-fn packages(status: &str) -> impl Iterator<Item = (&str, &str)> {
+/// A package dpkg has heard of.
+struct Package<'a> {
+    name: &'a str,
+    status: &'a str,
+    /// Empty where it was never unpacked.
+    version: &'a str,
+}
+
+fn packages(status: &str) -> impl Iterator<Item = Package<'_>> {
     status.split("\n\n").filter_map(|stanza| {
         let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        Some((field("Package:")?, field("Status:")?))
+        let version = field("Version:").unwrap_or_default();
+        Some(Package { name: field("Package:")?, status: field("Status:")?, version })
     })
 }
 
@@ -116,7 +124,10 @@ mod tests {
     fn only_packages_that_are_whole_count_as_installed() {
         let status = "Package: nginx\nStatus: install ok installed\n\nPackage: old\nStatus: deinstall ok config-files\n\n\
                       Package: torn\nStatus: install ok half-configured\n\nPackage: held\nStatus: hold ok installed\n";
-        let whole: Vec<_> = packages(status).filter(|(_, s)| s.ends_with(" ok installed")).map(|(n, _)| n).collect();
+        let whole: Vec<_> = packages(status)
+            .filter(|package| package.status.ends_with(" ok installed"))
+            .map(|package| package.name)
+            .collect();
         assert_eq!(whole, ["nginx", "held"]);
     }
 }

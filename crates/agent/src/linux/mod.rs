@@ -8,7 +8,7 @@ mod systemd;
 mod users;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::thread;
@@ -108,7 +108,7 @@ impl System for Linux {
         systemd::log(unit, lines)
     }
 
-    fn installed_packages(&self) -> Result<BTreeSet<String>> {
+    fn installed_packages(&self) -> Result<BTreeMap<String, String>> {
         debian::installed()
     }
 

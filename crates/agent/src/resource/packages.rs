@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use bascule_plan::Packages;
 
 use super::{Applied, Context, Converge, Failure, Progress, Verdict, output_evidence};
@@ -13,10 +15,11 @@ const PROGRESS_INTERVAL_MS: u64 = 5_000;
 
 impl Converge for Packages {
     fn check(&self, cx: &Context<'_>, _: &Pending) -> Result<Verdict, Failure> {
-        let missing = missing(self, cx)?;
+        let installed = cx.system.installed_packages()?;
+        let missing = missing(self, &installed);
         let total = self.names.len();
         Ok(match missing.len() {
-            0 => Verdict::Right(format!("all {total} are installed")),
+            0 => Verdict::Right(versions(self, &installed)),
             count => Verdict::Differs(format!("{count} of {total} not installed: {}", missing.join(", "))),
         })
     }
@@ -26,7 +29,7 @@ impl Converge for Packages {
         for attempt in 1.. {
             wait_for_others(cx, progress)?;
             // Another apt may be what a killed agent left behind: then it has done this one's work.
-            let missing = missing(self, cx)?;
+            let missing = missing(self, &cx.system.installed_packages()?);
             if missing.is_empty() && !cx.system.dpkg_interrupted()? {
                 break;
             }
@@ -92,7 +95,12 @@ fn wait_for_others(cx: &Context<'_>, progress: Progress<'_>) -> Result<(), Failu
     Ok(())
 }
 
-fn missing(packages: &Packages, cx: &Context<'_>) -> Result<Vec<String>, Failure> {
-    let installed = cx.system.installed_packages()?;
-    Ok(packages.names.iter().filter(|name| !installed.contains(*name)).cloned().collect())
+fn missing(packages: &Packages, installed: &BTreeMap<String, String>) -> Vec<String> {
+    packages.names.iter().filter(|name| !installed.contains_key(*name)).cloned().collect()
+}
+
+/// `haproxy 3.0.11-1, socat 1.8.0.3-1`: what a person asks first of an installed package.
+fn versions(packages: &Packages, installed: &BTreeMap<String, String>) -> String {
+    let version = |name: &String| Some(format!("{name} {}", installed.get(name)?));
+    packages.names.iter().filter_map(version).collect::<Vec<_>>().join(", ")
 }

@@ -118,17 +118,20 @@ impl Plain {
         let Summary { changed, unchanged, failed, duration_ms, instances, .. } = summary;
         let took = seconds(*duration_ms);
         let closing = match self.verb.as_str() {
-            "status" | "history" | "exec" | "logs" if *failed == 0 => return tables,
-            _ if *failed == 0 && changed + unchanged == 0 => return tables,
+            "plan" if *failed > 0 => {
+                format!("{RED}failed {failed}{RED:#}, {changed} to change, {unchanged} right already, in {took}")
+            }
+            _ if *failed > 0 => {
+                format!("{RED}failed {failed}{RED:#}, changed {changed}, unchanged {unchanged}, in {took}")
+            }
+            "status" | "history" | "exec" | "logs" => return tables,
+            _ if changed + unchanged == 0 => return tables,
             "plan" if *changed == 0 => {
                 format!("{GREEN}nothing to change{GREEN:#}: {unchanged} checked on {instances} instances, in {took}")
             }
             "plan" => format!(
                 "{YELLOW}{changed} to change{YELLOW:#}, {unchanged} right already, on {instances} instances, in {took}"
             ),
-            _ if *failed > 0 => {
-                format!("{RED}failed {failed}{RED:#}, changed {changed}, unchanged {unchanged}, in {took}")
-            }
             _ if *changed == 0 => {
                 format!("{GREEN}nothing changed{GREEN:#}: {unchanged} checked on {instances} instances, in {took}")
             }
@@ -265,11 +268,11 @@ changed 2, unchanged 40, failed 0, in 0.8 s
 
     #[test]
     fn a_run_that_failed_never_ends_with_good_news() {
-        for verb in ["plan", "up", "status", "deploy", "exec"] {
-            let text = read(false, &[samples::started(verb), samples::summary(0, 41, 1)]);
-            assert!(!text.contains("nothing"), "{text}");
-            assert!(text.ends_with("failed 1, changed 0, unchanged 41, in 0.8 s\n"), "{text}");
+        let last = |verb| read(false, &[samples::started(verb), samples::summary(0, 41, 1)]);
+        for verb in ["up", "status", "deploy", "exec"] {
+            assert!(last(verb).ends_with("failed 1, changed 0, unchanged 41, in 0.8 s\n"), "{}", last(verb));
         }
+        assert_eq!(last("plan"), "plan shop/lab\nfailed 1, 0 to change, 41 right already, in 0.8 s\n");
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Status {
                 Cell::new(&instance.state),
                 Cell::new(&instance.address),
                 Cell::new(colour),
-                Cell::new(instance.version.as_deref().map_or("-", short)),
+                Cell::new(instance.version.as_deref().map_or("-", short_version)),
                 Cell::new(health).fg(shade),
             ]);
         }
@@ -91,4 +91,12 @@ fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
     table.load_style(NOTHING);
     table.set_header(header.map(|title| Cell::new(title).add_attribute(Attribute::Dim)));
     table
+}
+
+/// A commit in short; a package with its upstream version: `haproxy 3.0.11` of `haproxy 3.0.11-1+deb13u5`.
+fn short_version(version: &str) -> &str {
+    match version.rsplit_once('-') {
+        Some((upstream, _)) if version.contains(' ') => upstream,
+        _ => short(version),
+    }
 }

@@ -71,7 +71,7 @@ fn a_configuration_that_haproxy_would_refuse_never_gets_into_place() {
         "resource": {
             "kind": "file", "path": "/etc/haproxy/haproxy.cfg", "owner": "root", "group": "root", "mode": 0o644,
             "content": {"text": "frontend front\n    bind :80\n    use_backend nowhere\n"},
-            "validate": ["haproxy", "-c", "-q", "-f", "{}"],
+            "validate": ["haproxy", "-c", "-f", "{}"],
         },
     });
     let request = serde_json::json!({"mode": "apply", "steps": [step], "secrets": {}}).to_string();

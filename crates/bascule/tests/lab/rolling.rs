@@ -2,7 +2,7 @@ use crate::lab::{A, B, BROKEN, Lab, said};
 use crate::load::{Load, Plan};
 
 fn load(lab: &Lab) -> Load {
-    let paths = vec!["/api/v1/status", "/", "/stream/tracks/7/a.ts", "/version.json"];
+    let paths = vec!["/api/v1/status", "/", "/stream/tracks/7/segment", "/version.json"];
     Load::start(Plan { base: lab.front_door(), paths, requests_per_s: 300, websockets: 4 })
 }
 
@@ -42,7 +42,7 @@ fn one_track_is_always_served_by_one_replica_and_tracks_are_spread() {
     let ask = |track: usize, count: usize| {
         let before = served(&lab);
         for segment in 0..count {
-            let url = format!("{}/stream/tracks/{track}/{segment}.html", lab.front_door());
+            let url = format!("{}/stream/tracks/{track}/{segment}", lab.front_door());
             crate::faults::reqwest_get(&url);
         }
         let after = served(&lab);

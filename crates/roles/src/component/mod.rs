@@ -67,7 +67,11 @@ pub(crate) fn release(
     });
 
     let mut group = Group::new("component/service");
-    group.take(&lease);
+    // Where nobody sends it requests yet, it need not wait for its turn.
+    let in_service = !gates.load_balancers.is_empty();
+    if in_service {
+        group.take(&lease);
+    }
     let current = format!("{folder}/current");
     group.step(
         "current",
@@ -87,7 +91,9 @@ pub(crate) fn release(
     for load_balancer in gates.load_balancers {
         group.wait_for(line::in_rotation(replica, load_balancer));
     }
-    group.release(&lease);
+    if in_service {
+        group.release(&lease);
+    }
     items.extend(group.into_items());
 
     let mut group = Group::new("component/cleanup");
@@ -106,7 +112,7 @@ pub(crate) fn release(
 #[derive(Debug)]
 pub(crate) struct Gates<'a> {
     pub(crate) health_timeout_ms: u64,
-    /// Those that have to send requests to it.
+    /// Those that have to send requests to it; none while its colour is out of traffic.
     pub(crate) load_balancers: &'a [&'a Instance],
 }
 

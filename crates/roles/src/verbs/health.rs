@@ -4,7 +4,8 @@ use bascule_spec::Platform;
 use super::up;
 use crate::{Existing, Facts, RoleError};
 
-/// What `up` would find of the services on the instances that run: the same lines, cut down to units and waits. Meant
+/// What `up` would find of the services on the instances that run: the same lines, cut down to units, waits and
+/// the role's own packages. Meant
 /// to be checked, never applied.
 ///
 /// # Errors
@@ -14,7 +15,12 @@ pub fn health(platform: &Platform, facts: &Facts) -> Result<Plan, RoleError> {
     plan.lines.retain(|line| facts.instances.get(&line.instance) == Some(&Existing::Running));
     for line in &mut plan.lines {
         line.items.retain(|item| match item {
-            LineItem::Step(step) => matches!(step.resource, Resource::Unit(_) | Resource::Wait(_)),
+            LineItem::Step(step) => match step.resource {
+                Resource::Unit(_) | Resource::Wait(_) => true,
+                // What the role itself is made of, for its version.
+                Resource::Packages(_) => !step.id.starts_with("common/"),
+                _ => false,
+            },
             _ => false,
         });
     }
