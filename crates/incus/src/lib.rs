@@ -19,6 +19,7 @@ mod instances;
 mod networks;
 mod operations;
 mod projects;
+mod quiet;
 mod terminal;
 mod transport;
 mod types;

@@ -12,9 +12,10 @@ use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_acc
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::operations::Operation;
+use crate::quiet::QuietWrites;
 use crate::{Error, Result};
 
-pub(crate) type WebSocket = WebSocketStream<Upgraded>;
+pub(crate) type WebSocket = WebSocketStream<QuietWrites<Upgraded>>;
 
 /// Bounds a request that Incus answers at once; what takes long is an operation, or has a bound of its own.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -121,7 +122,7 @@ impl Transport {
             return Err(Error::malformed(doing, format!("no websocket: status {}", response.status())));
         }
         let stream = response.upgrade().await.map_err(|source| Error::unanswered(&self.address, doing, source))?;
-        Ok(WebSocketStream::from_raw_socket(stream, Role::Client, None).await)
+        Ok(WebSocketStream::from_raw_socket(QuietWrites(stream), Role::Client, None).await)
     }
 }
 

@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _};
@@ -13,6 +14,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "bascule", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "bascule", &mut script);
+    // A reader that went away (`| head`) has all it wants.
+    let _ = std::io::stdout().write_all(&script);
     ExitCode::SUCCESS
 }

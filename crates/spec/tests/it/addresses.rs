@@ -15,9 +15,9 @@ fn a_new_platform_is_given_addresses_from_ten_upward_in_the_order_of_its_instanc
 
 #[test]
 fn a_small_subnet_is_used_from_after_the_gateway() {
-    let given = allocate(&loaded(SMALL, "[network]\nsubnet = \"10.20.0.8/29\"\n"), &BTreeMap::new()).unwrap();
-    assert_eq!(given["lb-1"], Ipv4Addr::new(10, 20, 0, 10));
-    assert_eq!(given["web-green-2"], Ipv4Addr::new(10, 20, 0, 14));
+    let given = allocate(&loaded(SMALL, "[network]\nsubnet = \"10.20.0.16/28\"\n"), &BTreeMap::new()).unwrap();
+    assert_eq!(given["lb-1"], Ipv4Addr::new(10, 20, 0, 18));
+    assert_eq!(given["web-green-2"], Ipv4Addr::new(10, 20, 0, 22));
 }
 
 #[test]
