@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bascule_incus::Status;
 use bascule_plan::agent::{Evidence, Mode, Outcome, Report};
 use bascule_plan::event::{Event, INSTANCE_FIRST, ThingKind};
-use bascule_plan::{Line, LineItem, MachineAction, Plan};
+use bascule_plan::{Line, MachineAction, Plan};
 use futures_util::stream::{self, StreamExt};
 
 use crate::{AgentError, EngineError, Run};
@@ -84,14 +84,7 @@ impl Run {
     }
 
     async fn ask(&self, line: &Line) -> Result<Vec<Finding>, EngineError> {
-        let steps: Vec<_> = line
-            .items
-            .iter()
-            .filter_map(|item| match item {
-                LineItem::Step(step) => Some(step.clone()),
-                _ => None,
-            })
-            .collect();
+        let steps: Vec<_> = line.steps().cloned().collect();
         if steps.is_empty() {
             return Ok(Vec::new());
         }
@@ -122,7 +115,7 @@ impl Run {
         for (line, found) in plan.lines.iter().zip(&checked.lines) {
             let (outcome, reason) = match &found.machine {
                 Some(reason) if found.findings.is_empty() => {
-                    (Outcome::WouldChange, format!("{reason}; {} steps follow", steps_of(line)))
+                    (Outcome::WouldChange, format!("{reason}; {} steps follow", line.steps().count()))
                 }
                 Some(reason) => (Outcome::WouldChange, reason.clone()),
                 None => (Outcome::Unchanged, line.machine.reason.clone()),
@@ -132,8 +125,7 @@ impl Run {
                 self.emit(Event::Note { message: format!("{}: {message}", line.instance) });
             }
             let mut findings = found.findings.iter();
-            for item in &line.items {
-                let LineItem::Step(step) = item else { continue };
+            for step in line.steps() {
                 match findings.next() {
                     Some(finding) => self.step_ended(
                         &line.instance,
@@ -151,8 +143,4 @@ impl Run {
             }
         }
     }
-}
-
-fn steps_of(line: &Line) -> usize {
-    line.items.iter().filter(|item| matches!(item, LineItem::Step(_))).count()
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use bascule_plan::agent::{Mode, Outcome, Report};
-use bascule_plan::{LineItem, Plan, Resource};
+use bascule_plan::{Plan, Resource};
 use futures_util::stream::{self, StreamExt};
 
 use crate::Run;
@@ -20,14 +20,7 @@ impl Run {
     /// problem.
     pub async fn glance(&self, plan: &Plan) -> BTreeMap<String, Glance> {
         let glances = plan.lines.iter().map(|line| async {
-            let steps: Vec<_> = line
-                .items
-                .iter()
-                .filter_map(|item| match item {
-                    LineItem::Step(step) => Some(step.clone()),
-                    _ => None,
-                })
-                .collect();
+            let steps: Vec<_> = line.steps().cloned().collect();
             let mut glance = Glance::default();
             let asked = self
                 .call_agent(&line.instance, Mode::Check, &steps, |report| {

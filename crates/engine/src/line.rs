@@ -80,7 +80,7 @@ impl Run {
     }
 
     fn report_unchanged(&self, line: &Line, checked: &CheckedLine) {
-        for (step, Finding { reason, .. }) in line.items.iter().filter_map(as_step).zip(&checked.findings) {
+        for (step, Finding { reason, .. }) in line.steps().zip(&checked.findings) {
             self.step_ended(&line.instance, step, Outcome::Unchanged, reason.clone(), 0, Evidence::default());
         }
     }

@@ -45,6 +45,13 @@ pub struct Line {
     pub notes: Vec<String>,
 }
 
+impl Line {
+    /// Its steps from top to bottom, without where it meets other lines.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.items.iter().filter_map(|item| if let LineItem::Step(step) = item { Some(step) } else { None })
+    }
+}
+
 /// The container below a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {

@@ -66,10 +66,6 @@ impl Plan {
 }
 
 impl Line {
-    pub fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.items.iter().filter_map(|item| if let LineItem::Step(step) = item { Some(step) } else { None })
-    }
-
     fn narrow(&self, selectors: &[String]) -> Option<Self> {
         if selectors.contains(&self.instance) {
             return Some(self.clone());
