@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bascule_incus::Status;
 use bascule_plan::agent::{Evidence, Mode, Outcome, Report};
-use bascule_plan::event::{Event, INSTANCE_FIRST, ThingKind};
+use bascule_plan::event::{Event, Failure, INSTANCE_FIRST, ThingKind};
 use bascule_plan::{Line, MachineAction, Plan};
 use futures_util::stream::{self, StreamExt};
 
@@ -30,6 +30,8 @@ pub(crate) struct Thing {
 pub(crate) struct CheckedLine {
     /// Why the instance below the line must be made or changed; absent when it is right.
     pub(crate) machine: Option<String>,
+    /// Why the instance could not be asked, though it runs: the others go on without it.
+    pub(crate) failure: Option<Failure>,
     /// One for each step of the line; empty when there is no running instance to ask.
     pub(crate) findings: Vec<Finding>,
 }
@@ -45,7 +47,7 @@ pub(crate) struct Finding {
 
 impl CheckedLine {
     pub(crate) fn is_unchanged(&self) -> bool {
-        self.findings.iter().all(|finding| finding.outcome == Outcome::Unchanged)
+        self.failure.is_none() && self.findings.iter().all(|finding| finding.outcome == Outcome::Unchanged)
     }
 
     pub(crate) fn is_step_unchanged(&self, line: &Line, id: &str) -> bool {
@@ -75,12 +77,15 @@ impl Run {
             let machine = self.machine_differs(line, existing);
             let may_ask = line.machine.action == MachineAction::Keep
                 && existing.is_some_and(|instance| instance.status == Status::Running);
-            let findings = if may_ask { self.ask(line).await? } else { Vec::new() };
-            Ok(CheckedLine { machine, findings })
+            let asked = if may_ask { self.ask(line).await } else { Ok(Vec::new()) };
+            let (findings, failure) = match asked {
+                Ok(findings) => (findings, None),
+                Err(error) => (Vec::new(), Some(error.into_failure())),
+            };
+            CheckedLine { machine, failure, findings }
         });
-        let lines: Vec<Result<_, EngineError>> =
-            stream::iter(checks).buffered(self.engine.parallel.agents).collect().await;
-        Ok(Checked { things, lines: lines.into_iter().collect::<Result<_, _>>()? })
+        let lines = stream::iter(checks).buffered(self.engine.parallel.agents).collect().await;
+        Ok(Checked { things, lines })
     }
 
     async fn ask(&self, line: &Line) -> Result<Vec<Finding>, EngineError> {
@@ -113,6 +118,10 @@ impl Run {
             self.thing(thing.clone(), 0);
         }
         for (line, found) in plan.lines.iter().zip(&checked.lines) {
+            if let Some(failure) = &found.failure {
+                self.failure(Failure { instance: Some(line.instance.clone()), ..failure.clone() });
+                continue;
+            }
             let (outcome, reason) = match &found.machine {
                 Some(reason) if found.findings.is_empty() => {
                     (Outcome::WouldChange, format!("{reason}; {} steps follow", line.steps().count()))

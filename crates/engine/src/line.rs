@@ -14,6 +14,8 @@ use crate::{AgentError, EngineError, Run};
 pub(crate) enum Stopped {
     /// A step failed and was reported.
     Step,
+    /// The instance could not even be asked.
+    Unasked(Failure),
     HeldBack(HeldBack),
     Engine(EngineError),
 }
@@ -25,6 +27,7 @@ impl Run {
         let Err(stopped) = walked else { return };
         let failure = match stopped {
             Stopped::Step => None,
+            Stopped::Unasked(failure) => Some(failure),
             Stopped::HeldBack(HeldBack { by, what }) => {
                 let message = format!("held back: {what} was never reached, because {by} failed");
                 Some(Failure { message, hint: Some(format!("mend {by}, then run this again")), ..Failure::default() })
@@ -38,6 +41,9 @@ impl Run {
     }
 
     async fn try_walk(&self, line: &Line, world: &World, checked: &CheckedLine, board: &Board) -> Result<(), Stopped> {
+        if let Some(failure) = &checked.failure {
+            return Err(Stopped::Unasked(failure.clone()));
+        }
         if may_skip(line, checked) {
             self.report_unchanged(line, checked);
             line.items.iter().for_each(|item| {

@@ -26,6 +26,6 @@ pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
         } else {
             session.run.plan(&plan).await?;
         }
-        Ok(Exit::Done)
+        Ok(if session.run.failures().is_empty() { Exit::Done } else { Exit::Failed })
     })
 }
