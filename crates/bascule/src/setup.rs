@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use bascule_engine::{AgentProgram, Clock, Debootstrap, Engine, Parallel, Run};
 use bascule_incus::{Client, Incus};
-use bascule_plan::event::Event;
+use bascule_plan::event::{Event, Summary};
 use bascule_release::{Commit, Folder};
 use bascule_spec::{Files as _, Platform};
 use tokio::sync::mpsc;
@@ -52,7 +52,8 @@ pub(crate) fn session(
                 exit
             }
         };
-        session.run.emit(Event::Summary(session.run.summary(applies)));
+        let applied = applies && !matches!(exit, Exit::Input | Exit::Missing);
+        session.run.emit(Event::Summary(session.run.summary(applied)));
         Ok(exit)
     })
 }
@@ -87,6 +88,8 @@ pub(crate) fn in_runtime(
             _ = tokio::signal::ctrl_c() => {
                 let message = "interrupted; nothing is half done that the next run would not finish".to_owned();
                 let _ = failed_events.send(Event::Note { message });
+                let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let _ = failed_events.send(Event::Summary(Summary { duration_ms, ..Summary::default() }));
                 Exit::Interrupted
             }
         };

@@ -81,11 +81,20 @@ impl Run {
         limit: Duration,
         on_report: &mut impl FnMut(Report),
     ) -> Result<(), AgentError> {
-        match self.call_once(instance, request.clone(), limit, on_report).await {
-            Err(AgentError::Cut { code: Exited::NOT_FOUND, .. }) => {}
+        let mut heard = false;
+        let mut hear = |report| {
+            heard = true;
+            on_report(report);
+        };
+        match self.call_once(instance, request.clone(), limit, &mut hear).await {
+            Err(AgentError::Cut { code: Exited::NOT_FOUND, .. }) => self.bring_agent(instance).await?,
+            // The connection broke before the agent had said a word: it most likely never began, and if it did, the next
+            // one waits for it.
+            Err(AgentError::Incus(IncusError::Interrupted { .. })) if !heard => {
+                self.progress(Some(instance), "the call did not get through; calling again".to_owned());
+            }
             answer => return answer,
         }
-        self.bring_agent(instance).await?;
         self.call_once(instance, request, limit, on_report).await
     }
 
@@ -93,11 +102,12 @@ impl Run {
         let project = &self.project;
         let AgentProgram { bytes, path } = &self.engine.agent;
         self.make_directory(instance, AGENT_DIR, 0o755).await?;
-        // Pushed beside and renamed by the instance itself: a killed push never leaves half a program at the path.
-        let staged = format!("{path}.new");
+        // Pushed beside, under a name of this call's own, and renamed by the instance itself: neither a killed push nor
+        // another run at the same moment leaves half a program at the path.
+        let staged = format!("{path}.{}-{}", std::process::id(), self.now_ms());
         let file = InstanceFile { kind: FileKind::File(bytes.clone()), uid: 0, gid: 0, mode: 0o755 };
         self.engine.incus.push_file(project, instance, &staged, file).await?;
-        let install = "rm -f \"$2\"/agent-????????????????; mv \"$0\" \"$1\"";
+        let install = "find \"$2\" -name 'agent-*' -mmin +1440 -delete; mv \"$0\" \"$1\"";
         self.shell(instance, install, &[&staged, path, AGENT_DIR]).await
     }
 

@@ -19,6 +19,7 @@ impl Run {
     /// Asks every running instance of a plan for its health, in one call each; one that cannot be asked has that as its
     /// problem.
     pub async fn glance(&self, plan: &Plan) -> BTreeMap<String, Glance> {
+        self.count_instances(plan.lines.len());
         let glances = plan.lines.iter().map(|line| async {
             let steps: Vec<_> = line.steps().cloned().collect();
             let mut glance = Glance::default();

@@ -73,7 +73,7 @@ impl Run {
     pub async fn plan(&self, plan: &Plan) -> Result<bool, EngineError> {
         plan.check().map_err(EngineError::Plan)?;
         let checked = self.check(plan).await?;
-        self.counts.instances.store(plan.lines.len() as u64, Ordering::Relaxed);
+        self.count_instances(plan.lines.len());
         self.report_checked(plan, &checked);
         Ok(checked.is_unchanged())
     }
@@ -84,7 +84,7 @@ impl Run {
         plan.check().map_err(EngineError::Plan)?;
         self.phase("check", &format!("asking {} instances what differs", plan.lines.len()));
         let checked = self.check(plan).await?;
-        self.counts.instances.fetch_max(plan.lines.len() as u64, Ordering::Relaxed);
+        self.count_instances(plan.lines.len());
         if checked.is_unchanged() {
             self.report_checked(plan, &checked);
             return Ok(Converged::Unchanged);
@@ -124,6 +124,11 @@ impl Run {
     pub fn emit(&self, event: Event) {
         // A renderer that has gone away must not stop the work.
         let _ = self.events.send(event);
+    }
+
+    /// The summary tells of the largest number of instances that a plan of this run was for.
+    pub(crate) fn count_instances(&self, count: usize) {
+        self.counts.instances.fetch_max(count as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn progress(&self, instance: Option<&str>, message: String) {

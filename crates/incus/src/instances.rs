@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::Result;
 use crate::client::{Client, merge_config};
 use crate::images::source;
-use crate::types::{Config, Devices, Instance, InstancePatch, NewInstance, Status, StopMode};
+use crate::types::{Config, Devices, Instance, InstancePatch, NewInstance, Status, StopMode, null_as_empty};
 
 pub(crate) async fn list(client: &Client, project: &str) -> Result<Vec<Instance>> {
     let query = [("project", project), ("recursion", "2")];
@@ -90,9 +90,12 @@ pub(crate) async fn delete(client: &Client, project: &str, name: &str) -> Result
 struct Full {
     name: String,
     status: String,
+    /// Incus writes null for what an instance does not have yet, or no more: while it is made or deleted.
+    #[serde(default, deserialize_with = "null_as_empty")]
     config: Config,
+    #[serde(default, deserialize_with = "null_as_empty")]
     devices: Devices,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     profiles: Vec<String>,
     created_at: String,
     #[serde(default)]
@@ -108,7 +111,7 @@ struct State {
 
 #[derive(Deserialize)]
 struct Interface {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     addresses: Vec<Address>,
 }
 

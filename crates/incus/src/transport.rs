@@ -21,7 +21,7 @@ pub(crate) type WebSocket = WebSocketStream<QuietWrites<Upgraded>>;
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Incus itself gives a command up whose websockets are not there after 10 s.
-const WEBSOCKET_TIMEOUT: Duration = Duration::from_secs(15);
+const WEBSOCKET_TIMEOUT: Duration = Duration::from_secs(12);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {

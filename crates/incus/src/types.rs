@@ -270,17 +270,19 @@ pub struct Publish {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Project {
     pub name: String,
+    #[serde(default, deserialize_with = "null_as_empty")]
     pub config: Config,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Network {
     pub name: String,
+    #[serde(default, deserialize_with = "null_as_empty")]
     pub config: Config,
     /// Made by Incus, not merely found on the host.
     pub managed: bool,
     /// API paths of what uses it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     pub used_by: Vec<String>,
 }
 
@@ -299,9 +301,10 @@ pub struct Profile {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Volume {
     pub name: String,
+    #[serde(default, deserialize_with = "null_as_empty")]
     pub config: Config,
     /// API paths of what it is attached to.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     pub used_by: Vec<String>,
 }
 
@@ -317,4 +320,24 @@ pub struct StoragePool {
     pub name: String,
     /// E.g. `btrfs`, `dir`, `zfs`.
     pub driver: String,
+}
+
+/// Reads `null`, which Go writes for an empty map or list, as empty.
+pub(crate) fn null_as_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Project;
+
+    #[test]
+    fn null_is_an_empty_map() {
+        let project: Project = serde_json::from_str(r#"{"name": "lab", "config": null}"#).unwrap();
+        assert!(project.config.is_empty());
+    }
 }

@@ -49,7 +49,15 @@ pub enum Event {
     /// What one colour holds (`status`); `colour` is absent under `multi-instance`.
     Colour { colour: Option<String>, commit: String, state: String, active: bool, generation: u64 },
     /// A piece of what a command or a log said on an instance (`exec`, `logs`).
-    Output { instance: String, stream: Stream, text: String },
+    Output {
+        instance: String,
+        stream: Stream,
+        /// What is no UTF-8 is replaced in it.
+        text: String,
+        /// The bytes themselves, for a renderer that hands them on as they are.
+        #[serde(skip)]
+        bytes: Vec<u8>,
+    },
     /// One release or rollback (`history`). Times are RFC 3339, UTC.
     History {
         number: u64,
@@ -94,7 +102,7 @@ pub struct InstanceStatus {
     pub name: String,
     pub roles: Vec<String>,
     pub address: String,
-    /// `running`, `stopped` or `absent`.
+    /// `running`, `stopped`, `frozen` or `absent`.
     pub state: String,
     pub colour: Option<String>,
     /// The instance's colour has the traffic, or there are no colours.

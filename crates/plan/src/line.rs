@@ -73,7 +73,7 @@ pub struct Machine {
 pub enum MachineAction {
     /// It exists and runs.
     Keep,
-    /// It exists and is stopped.
+    /// It exists and is stopped or frozen.
     Start,
     /// It does not exist.
     Create,

@@ -22,7 +22,11 @@ pub async fn observe(incus: &dyn Incus, platform: &Platform) -> Result<Facts, Re
         if let Some(Ok(address)) = address.map(|address| address.parse()) {
             addresses.insert(instance.name.clone(), address);
         }
-        let existing = if instance.status == Status::Running { Existing::Running } else { Existing::Stopped };
+        let existing = match instance.status {
+            Status::Running => Existing::Running,
+            Status::Frozen => Existing::Frozen,
+            _ => Existing::Stopped,
+        };
         instances.insert(instance.name, existing);
     }
     let addresses = bascule_spec::allocate(platform, &addresses)?;

@@ -30,6 +30,8 @@ impl Facts {
 pub enum Existing {
     Running,
     Stopped,
+    /// Every process is suspended.
+    Frozen,
 }
 
 /// What is recorded in Incus of releases, for the environment as a whole.

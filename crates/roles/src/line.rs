@@ -57,6 +57,7 @@ pub(crate) fn line(
         (Some(_), Making::Anew) => (MachineAction::Rebuild, "a release starts on an empty root"),
         (Some(Existing::Running), _) => (MachineAction::Keep, "it runs"),
         (Some(Existing::Stopped), _) => (MachineAction::Start, "it is stopped"),
+        (Some(Existing::Frozen), _) => (MachineAction::Start, "it is frozen"),
     };
     let machine = Machine {
         action,

@@ -40,7 +40,7 @@ pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
                 .await?
         } else {
             let timeout = Duration::from_secs(arguments.timeout);
-            piped(session, &arguments.instance, &arguments.command, timeout).await?
+            piped(session, &arguments.instance, &arguments.command, timeout, Pieces::AsTheyCome).await?
         };
         Ok(Exit::Code(u8::try_from(exited.code).unwrap_or(1)))
     })
@@ -52,24 +52,33 @@ pub(crate) async fn piped(
     instance: &str,
     command: &[String],
     timeout: Duration,
+    pieces: Pieces,
 ) -> Result<Exited, Failed> {
     let (stdout, mut chunks) = mpsc::channel::<Bytes>(64);
     let mut exec = Exec::new(command, timeout);
     exec.stdin = standard_input();
-    let say = |stream, text: String| {
-        session.run.emit(Event::Output { instance: instance.to_owned(), stream, text });
+    let say = |stream, bytes: Vec<u8>| {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        session.run.emit(Event::Output { instance: instance.to_owned(), stream, text, bytes });
     };
     let listen = async {
-        let mut text = Utf8Chunks::default();
+        let mut rest = Vec::new();
         while let Some(chunk) = chunks.recv().await {
-            say(Stream::Stdout, text.push(&chunk));
+            rest.extend_from_slice(&chunk);
+            let whole: Vec<u8> = rest.drain(..pieces.end(&rest)).collect();
+            if !whole.is_empty() {
+                say(Stream::Stdout, whole);
+            }
+        }
+        if !rest.is_empty() {
+            say(Stream::Stdout, rest);
         }
     };
     let exec = session.incus.exec(&session.platform.incus.project, instance, exec, stdout);
     let (exited, ()) = tokio::join!(exec, listen);
     let exited = exited?;
     if !exited.stderr_tail.is_empty() {
-        say(Stream::Stderr, exited.stderr_tail.clone());
+        say(Stream::Stderr, exited.stderr_tail.clone().into_bytes());
     }
     Ok(exited)
 }
@@ -90,33 +99,42 @@ fn standard_input() -> Stdin {
     Stdin::Stream(receiver)
 }
 
-/// Keeps a character that was cut at the end of a chunk for the next one.
-#[derive(Debug, Default)]
-struct Utf8Chunks {
-    rest: Vec<u8>,
+/// How what a command says is cut into events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pieces {
+    /// At once, but never within a character.
+    AsTheyCome,
+    /// Whole lines.
+    Lines,
 }
 
-impl Utf8Chunks {
-    fn push(&mut self, chunk: &[u8]) -> String {
-        self.rest.extend_from_slice(chunk);
-        let whole = match std::str::from_utf8(&self.rest) {
-            Err(error) if error.error_len().is_none() => error.valid_up_to(),
-            _ => self.rest.len(),
-        };
-        let rest = self.rest.split_off(whole);
-        String::from_utf8_lossy(&std::mem::replace(&mut self.rest, rest)).into_owned()
+impl Pieces {
+    /// Up to where what has come so far may be handed on.
+    fn end(self, bytes: &[u8]) -> usize {
+        match self {
+            Self::Lines => bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1),
+            Self::AsTheyCome => match std::str::from_utf8(bytes) {
+                Err(error) if error.error_len().is_none() => error.valid_up_to(),
+                _ => bytes.len(),
+            },
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Utf8Chunks;
+    use super::Pieces;
 
     #[test]
-    fn a_character_cut_between_two_chunks_is_whole_again() {
-        let mut chunks = Utf8Chunks::default();
-        assert_eq!(chunks.push(&[b'a', 0xc3]), "a");
-        assert_eq!(chunks.push(&[0xa9, b'b']), "éb");
-        assert_eq!(chunks.push(&[0xff]), "\u{fffd}");
+    fn a_character_is_not_cut_and_bytes_that_are_none_are_not_held_back() {
+        assert_eq!(Pieces::AsTheyCome.end(b"a\xc3"), 1);
+        assert_eq!(Pieces::AsTheyCome.end(b"a\xc3\xa9"), 3);
+        assert_eq!(Pieces::AsTheyCome.end(b"a\xff\xc3"), 3);
+    }
+
+    #[test]
+    fn a_log_is_handed_on_by_the_line() {
+        assert_eq!(Pieces::Lines.end(b"one\ntwo\nth"), 8);
+        assert_eq!(Pieces::Lines.end(b"half"), 0);
     }
 }

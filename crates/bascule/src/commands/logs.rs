@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{exec, known_instance};
+use super::exec::{self, Pieces};
+use super::known_instance;
 use crate::cli::Common;
 use crate::failure::Exit;
 use crate::setup::session;
@@ -46,7 +47,7 @@ pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
     session(common, "logs", false, async |session| {
         known_instance(session, &arguments.instance)?;
         let limit = if arguments.follow { FOLLOW_MAX } else { Duration::from_mins(1) };
-        let exited = exec::piped(session, &arguments.instance, &arguments.journalctl(), limit).await?;
+        let exited = exec::piped(session, &arguments.instance, &arguments.journalctl(), limit, Pieces::Lines).await?;
         Ok(Exit::Code(u8::try_from(exited.code).unwrap_or(1)))
     })
 }

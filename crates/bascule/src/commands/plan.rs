@@ -22,7 +22,8 @@ pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
         let plan = planned(session, &arguments.only).await?;
         if arguments.lines {
             let text = plan.outline();
-            session.run.emit(Event::Output { instance: String::new(), stream: Stream::Stdout, text });
+            let bytes = text.clone().into_bytes();
+            session.run.emit(Event::Output { instance: String::new(), stream: Stream::Stdout, text, bytes });
         } else {
             session.run.plan(&plan).await?;
         }

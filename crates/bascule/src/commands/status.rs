@@ -40,6 +40,7 @@ fn glance_at(instance: &Instance, facts: &Facts, glances: &BTreeMap<String, Glan
     let state = match facts.instances.get(&instance.name) {
         Some(Existing::Running) => "running",
         Some(Existing::Stopped) => "stopped",
+        Some(Existing::Frozen) => "frozen",
         None => "absent",
     };
     let (colour, is_component) = match &instance.role {
@@ -54,7 +55,11 @@ fn glance_at(instance: &Instance, facts: &Facts, glances: &BTreeMap<String, Glan
         None => glance.and_then(|glance| glance.version.clone()),
     };
     let problem = match (state, glance) {
-        ("running", Some(glance)) => glance.problem.clone(),
+        ("running", Some(glance)) => match release.map(|release| release.state) {
+            Some(ColourState::Failed) => Some("its deploy failed; the next one makes it anew".to_owned()),
+            Some(ColourState::Deploying) => Some("its deploy has not ended".to_owned()),
+            Some(ColourState::Ready) | None => glance.problem.clone(),
+        },
         (state, _) => Some(format!("the instance is {state}; `bascule up` brings it back")),
     };
     InstanceStatus {

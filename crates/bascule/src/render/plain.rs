@@ -23,13 +23,34 @@ const RED: Style = AnsiColor::Red.on_default().bold();
 
 impl Renderer for Plain {
     fn event(&mut self, event: &Event) -> std::io::Result<()> {
-        if let Event::Output { stream: Stream::Stderr, text, .. } = event {
-            return anstream::stderr().lock().write_all(text.as_bytes());
+        if let Event::Output { stream, bytes, .. } = event {
+            return pass_on(*stream, bytes);
         }
         let Some(text) = self.text(event) else { return Ok(()) };
+        // The output of `exec` and `logs` is the command's own: what the tool has to say goes beside it.
+        if passes_on(&self.verb) {
+            return anstream::stderr().lock().write_all(text.as_bytes());
+        }
         let mut stdout = anstream::stdout().lock();
         stdout.write_all(text.as_bytes())?;
         stdout.flush()
+    }
+}
+
+/// Verbs whose output is what a command on an instance says.
+fn passes_on(verb: &str) -> bool {
+    matches!(verb, "exec" | "logs")
+}
+
+/// Bytes as they are: they may be a file.
+fn pass_on(stream: Stream, bytes: &[u8]) -> std::io::Result<()> {
+    match stream {
+        Stream::Stderr => std::io::stderr().lock().write_all(bytes),
+        Stream::Stdout => {
+            let mut stdout = std::io::stdout().lock();
+            stdout.write_all(bytes)?;
+            stdout.flush()
+        }
     }
 }
 
@@ -43,8 +64,7 @@ impl Plain {
         match event {
             Event::Started { verb, platform, environment, .. } => {
                 self.verb.clone_from(verb);
-                let quiet = matches!(verb.as_str(), "exec" | "logs");
-                (!quiet).then(|| format!("{BOLD}{verb}{BOLD:#} {platform}/{environment}\n"))
+                (!passes_on(verb)).then(|| format!("{BOLD}{verb}{BOLD:#} {platform}/{environment}\n"))
             }
             Event::Phase { title, .. } => Some(format!("{BOLD}── {title}{BOLD:#}\n")),
             Event::Thing { kind, name, outcome, reason, duration_ms } => {
@@ -84,7 +104,7 @@ impl Plain {
                 self.history.entry(event);
                 None
             }
-            Event::Output { text, .. } => Some(text.clone()),
+            Event::Output { .. } => None,
             Event::Note { message } => Some(format!("{message}\n")),
             Event::Failure(failure) => Some(failure_text(failure)),
             Event::Summary(summary) => Some(self.summary(summary)),
@@ -276,10 +296,10 @@ changed 2, unchanged 40, failed 0, in 0.8 s
     }
 
     #[test]
-    fn a_command_on_an_instance_is_heard_and_nothing_else() {
+    fn beside_what_a_command_on_an_instance_says_nothing_is_said() {
         let events =
             [samples::started("exec"), samples::output("a\nb"), samples::output("c\n"), samples::summary(0, 0, 0)];
-        assert_eq!(read(false, &events), "a\nbc\n");
+        assert_eq!(read(false, &events), "");
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub(super) fn reached() -> Event {
 }
 
 pub(super) fn output(text: &str) -> Event {
-    Event::Output { instance: lb(), stream: Stream::Stdout, text: text.into() }
+    Event::Output { instance: lb(), stream: Stream::Stdout, text: text.into(), bytes: Vec::new() }
 }
 
 /// Of nine instances, in 0.8 s.

@@ -42,8 +42,15 @@ fn exec_passes_input_output_and_exit_code_and_logs_reads_the_journal() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("problem"));
     let logs = lab.ok(&["logs", "lb-1", "--unit", "haproxy", "--lines", "200"]);
     assert!(logs.lines().count() > 5 && logs.contains("haproxy["), "{} lines", logs.lines().count());
+    let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(1 << 20).collect();
+    assert_eq!(
+        lab.with_input(&["exec", "lb-1", "--", "cat"], &bytes).stdout,
+        bytes,
+        "bytes do not come back as they went"
+    );
     let unknown = lab.run(&["exec", "lb-9", "--", "true"]);
     assert_eq!(unknown.status.code(), Some(2));
+    assert!(unknown.stdout.is_empty(), "an error of the tool is among the command's output");
     assert!(said(&unknown).contains("lb-1"), "{}", said(&unknown));
 }
 

@@ -23,14 +23,25 @@ cp "$staged" "$work/conf.d/$drop_in"
 sed "s,/etc/ssh/sshd_config.d/,$work/conf.d/," /etc/ssh/sshd_config >"$work/sshd_config"
 grep -q "^Include $work/conf.d/" "$work/sshd_config" || fail "/etc/ssh/sshd_config does not include its drop-ins"
 
-# sshd makes its folder when it starts, and wants it for a test, too.
-[ -d /run/sshd ] || mkdir -m 0755 /run/sshd
-/usr/sbin/sshd -t -f "$work/sshd_config" || fail "sshd does not accept the configuration"
+# sshd wants its folder for a test, too, and systemd takes it away whenever the service ends: also between two lines of
+# this program, when an instance without a host key is booting.
+sshd() {
+    for try in 1 2 3 4 5; do
+        mkdir -p -m 0755 /run/sshd
+        /usr/sbin/sshd "$@" 2>"$work/said" && return
+        grep -q 'privilege separation directory' "$work/said" && [ "$try" -lt 5 ] || break
+        sleep 0.2
+    done
+    cat "$work/said" >&2
+    return 1
+}
+
+sshd -t -f "$work/sshd_config" || fail "sshd does not accept the configuration"
 ssh-keygen -l -f "$keys" >/dev/null 2>&1 || fail "$keys holds no valid key: nobody could log in any more"
 
 [ $# -gt 0 ] || fail "no source would be allowed to log in"
 for source in "$@"; do
-    effective=$(/usr/sbin/sshd -T -f "$work/sshd_config" -C "user=root,addr=${source%/*},host=${source%/*}")
+    effective=$(sshd -T -f "$work/sshd_config" -C "user=root,addr=${source%/*},host=${source%/*}")
     has() { echo "$effective" | grep -Eqix -- "$1"; }
     has "allowusers root@$source" || fail "root could not log in from $source: AllowUsers does not have it"
     has 'pubkeyauthentication yes' || fail "root could not log in from $source: keys are turned off"

@@ -4,8 +4,8 @@ use bascule_spec::Platform;
 use super::up;
 use crate::{Existing, Facts, RoleError};
 
-/// What `up` would find of the services on the instances that run: the same lines, cut down to units, waits and
-/// the role's own packages. Meant
+/// What `up` would find of the services on the instances that run: the same lines, cut down to units, waits,
+/// the colour that has the traffic, and the role's own packages. Meant
 /// to be checked, never applied.
 ///
 /// # Errors
@@ -19,6 +19,9 @@ pub fn health(platform: &Platform, facts: &Facts) -> Result<Plan, RoleError> {
                 Resource::Unit(_) | Resource::Wait(_) => true,
                 // What the role itself is made of, for its version.
                 Resource::Packages(_) => !step.id.starts_with("common/"),
+                // The active colour on disk and in HAProxy's memory.
+                Resource::File(_) => step.id == "load_balancer/haproxy/colour",
+                Resource::Command(_) => step.id == "load_balancer/haproxy/traffic",
                 _ => false,
             },
             _ => false,
