@@ -199,7 +199,8 @@ fn step_limit(resource: &Resource) -> Duration {
     match resource {
         Resource::Packages(_) => Duration::from_mins(20),
         Resource::Command(command) => Duration::from_millis(command.timeout_ms) * 2,
-        Resource::Wait(wait) => Duration::from_millis(wait.timeout_ms) * 2,
+        // Twice its time where it restarts its unit, and the restart.
+        Resource::Wait(wait) => Duration::from_millis(wait.timeout_ms) * 2 + Duration::from_mins(2),
         Resource::Unit(_) | Resource::Archive(_) => Duration::from_mins(5),
         _ => Duration::from_secs(30),
     }

@@ -99,6 +99,7 @@ impl fmt::Display for Resource {
                 let end = match wait.on_timeout {
                     crate::OnTimeout::Fail => "",
                     crate::OnTimeout::GoOn => ", then go on",
+                    crate::OnTimeout::RestartUnit => ", then restart it once",
                 };
                 write!(f, "at most {} s until {}{end}", wait.timeout_ms as f64 / 1000.0, wait.probe)
             }

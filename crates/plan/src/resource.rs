@@ -168,15 +168,19 @@ pub struct Wait {
     /// The unit whose status and log explain a time-out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// What a time-out means: a failure, or (for a drain) that the line goes on and says what was left.
+    /// What a time-out means.
     pub on_timeout: OnTimeout,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnTimeout {
+    /// A failure.
     Fail,
+    /// The line goes on and says what was left, as after a drain.
     GoOn,
+    /// The unit is up and does not answer: it hangs. It is restarted, once, and waited for again; then it is a failure.
+    RestartUnit,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use bascule_plan::{OnTimeout, Probe, Wait};
 use super::unit::evidence_of;
 use super::{Applied, Context, Converge, Failure, Progress, Verdict};
 use crate::pending::Pending;
-use crate::system::Exec;
+use crate::system::{Exec, UnitVerb};
 
 /// How long one probe may take: short, so that a server that hangs is asked again.
 const PROBE_TIMEOUT_MS: u64 = 2_000;
@@ -29,7 +29,8 @@ impl Converge for Wait {
 
     fn apply(&self, cx: &Context<'_>, progress: Progress<'_>) -> Result<Applied, Failure> {
         let system = cx.system;
-        let began_ms = system.now_ms();
+        let mut began_ms = system.now_ms();
+        let mut may_restart = self.on_timeout == OnTimeout::RestartUnit;
         let mut watch = UnitWatch::new(self, cx)?;
         let mut told: Option<(String, u64)> = None;
         loop {
@@ -40,6 +41,12 @@ impl Converge for Wait {
                 Err(answer) => answer,
             };
             let waited_ms = system.now_ms() - began_ms;
+            if waited_ms >= self.timeout_ms && may_restart && restart(self, &answer, cx, progress)? {
+                may_restart = false;
+                began_ms = system.now_ms();
+                watch = UnitWatch::new(self, cx)?;
+                continue;
+            }
             if waited_ms >= self.timeout_ms {
                 return time_is_up(self, cx, waited_ms, answer);
             }
@@ -57,13 +64,26 @@ impl Converge for Wait {
     }
 }
 
+/// Restarts the unit behind the wait, where there is one.
+fn restart(wait: &Wait, answer: &str, cx: &Context<'_>, progress: Progress<'_>) -> Result<bool, Failure> {
+    let Some(unit) = &wait.unit else { return Ok(false) };
+    progress(format!("{answer}: {unit} hangs, and is restarted"));
+    for verb in [UnitVerb::ResetFailed, UnitVerb::Restart] {
+        let finished = cx.system.systemctl(verb, unit, &mut |line| progress(line.to_owned()))?;
+        if !finished.success() {
+            return Err(Failure::of_command(&format!("systemctl {} {unit}", verb.as_str()), &finished));
+        }
+    }
+    Ok(true)
+}
+
 fn time_is_up(wait: &Wait, cx: &Context<'_>, waited_ms: u64, answer: String) -> Result<Applied, Failure> {
     let what = describe(&wait.probe);
     match wait.on_timeout {
         OnTimeout::GoOn => {
             Ok(Applied::Settled(format!("goes on after {waited_ms} ms of waiting for {what}: {answer}")))
         }
-        OnTimeout::Fail => {
+        OnTimeout::Fail | OnTimeout::RestartUnit => {
             Err(failure(wait, cx, format!("waited {waited_ms} ms for {what}; last answer: {answer}"), answer))
         }
     }
@@ -84,7 +104,7 @@ struct UnitWatch<'a> {
 impl<'a> UnitWatch<'a> {
     fn new(wait: &'a Wait, cx: &Context<'_>) -> Result<Self, Failure> {
         // A wait that goes on anyway is not cut short: what it drains may be leaving just because its unit stopped.
-        let unit = wait.unit.as_deref().filter(|_| wait.on_timeout == OnTimeout::Fail);
+        let unit = wait.unit.as_deref().filter(|_| wait.on_timeout != OnTimeout::GoOn);
         let restarts_before = unit.map(|unit| cx.unit(unit)).transpose()?.map_or(0, |status| status.restarts);
         Ok(Self { unit, restarts_before, looked_ms: None })
     }

@@ -58,6 +58,22 @@ fn a_wait_that_may_go_on_says_what_was_left() {
 }
 
 #[test]
+fn a_unit_that_hangs_is_restarted_once_and_waited_for_again() {
+    for restart_helps in [true, false] {
+        let machine = Machine::default();
+        machine.on_http(move |machine, _| match restart_helps && machine.starts("app.service") > 1 {
+            true => Ok(HttpAnswer { status: 200, body: "ready".to_owned() }),
+            false => Err("timed out".to_owned()),
+        });
+        machine.put_file("/etc/systemd/system/app.service", "[Service]\n");
+        apply(&machine, &[unit("app.service", UnitState::Running, &[], &[])]);
+        let said = apply(&machine, &[wait(OnTimeout::RestartUnit, Some("app.service"))]).pop().unwrap();
+        assert_eq!(machine.starts("app.service"), 2);
+        assert_eq!(said.outcome == Outcome::Failed, !restart_helps, "{}", said.reason);
+    }
+}
+
+#[test]
 fn a_wait_for_a_unit_that_is_beyond_hope_ends_early() {
     for crash_loops in [true, false] {
         let machine = Machine::default();

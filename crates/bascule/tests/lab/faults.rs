@@ -30,6 +30,18 @@ fn a_replica_stopped_by_force_under_load_costs_no_get_and_up_brings_it_back() {
 }
 
 #[test]
+fn a_replica_that_hangs_is_restarted_by_up() {
+    let (_guard, lab) = Lab::shop();
+    let colour = if lab.status()["api-blue-1"]["active"] == true { "blue" } else { "green" };
+    let victim = format!("api-{colour}-2");
+    lab.shell(&victim, "systemctl kill --signal=STOP api");
+    assert_eq!(lab.status()[&victim]["healthy"], false);
+    let up = lab.ok(&["up"]);
+    assert!(up.contains("hangs, and is restarted"), "{up}");
+    assert_eq!(lab.status()[&victim]["healthy"], true);
+}
+
+#[test]
 fn up_killed_midway_and_run_again_converges_while_traffic_goes_on() {
     let (_guard, lab) = Lab::shop();
     let load = Load::start(traffic(&lab));

@@ -21,7 +21,7 @@
 mod binary;
 mod static_site;
 
-use bascule_plan::{Archive, LineItem, Probe, Resource};
+use bascule_plan::{Archive, LineItem, OnTimeout, Probe, Resource};
 use bascule_spec::{Component, ComponentKind, Instance, Role};
 
 use crate::facts::ColourRelease;
@@ -84,7 +84,11 @@ pub(crate) fn release(
     };
     let local = |path: &str| format!("http://127.0.0.1:{}{path}", component.port);
     let probe = Probe::Http { url: local(&component.health), contains: None };
-    group.step("healthy", "wait until it is healthy", wait(probe, Some(&unit), gates.health_timeout_ms));
+    let mut healthy = wait(probe, Some(&unit), gates.health_timeout_ms);
+    if let (Resource::Wait(healthy), true) = (&mut healthy, gates.restart_hung) {
+        healthy.on_timeout = OnTimeout::RestartUnit;
+    }
+    group.step("healthy", "wait until it is healthy", healthy);
     let probe = Probe::Http { url: local(&component.version), contains: Some(commit.clone()) };
     group.step("version", "wait until it answers with the commit", wait(probe, Some(&unit), gates.health_timeout_ms));
     group.reach(line::healthy(replica));
@@ -112,6 +116,8 @@ pub(crate) fn release(
 #[derive(Debug)]
 pub(crate) struct Gates<'a> {
     pub(crate) health_timeout_ms: u64,
+    /// A replica that ran this release before and does not answer any more is restarted; one that never answered is not.
+    pub(crate) restart_hung: bool,
     /// Those that have to send requests to it; none while its colour is out of traffic.
     pub(crate) load_balancers: &'a [&'a Instance],
 }

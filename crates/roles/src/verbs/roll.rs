@@ -23,7 +23,11 @@ pub fn roll(
     needs(platform, Topology::MultiInstance, "roll")?;
     let release = new_release(commit, artifacts)?;
     let load_balancers: Vec<&Instance> = platform.load_balancers().collect();
-    let gates = Gates { health_timeout_ms: platform.release.health_timeout_ms, load_balancers: &load_balancers };
+    let gates = Gates {
+        health_timeout_ms: platform.release.health_timeout_ms,
+        restart_hung: false,
+        load_balancers: &load_balancers,
+    };
     let replicas = replicas(platform, None);
 
     let mut lines = Vec::new();

@@ -52,8 +52,11 @@ fn role_steps(
                 Err(why) => return Ok((items, Some(why))),
             };
             let load_balancers: Vec<&Instance> = platform.load_balancers().collect();
-            let gates =
-                Gates { health_timeout_ms: platform.release.health_timeout_ms, load_balancers: &load_balancers };
+            let gates = Gates {
+                health_timeout_ms: platform.release.health_timeout_ms,
+                restart_hung: true,
+                load_balancers: &load_balancers,
+            };
             items.extend(component::release(component, instance, release, &gates)?);
             Ok((items, None))
         }
