@@ -93,16 +93,21 @@ async fn upload(
 
 /// Creates an alias, or moves it.
 async fn point_alias(client: &Client, project: &str, alias: &str, fingerprint: &str) -> Result<()> {
-    let doing = format!("point image alias {alias} at {fingerprint}");
-    let query = [("project", project)];
-    let body = json!({ "name": alias, "target": fingerprint, "type": "container" });
-    match client.change(&doing, Method::POST, &["images", "aliases"], &query, &body).await {
-        Err(Error::AlreadyExists { .. }) => {
+    match create_alias(client, project, alias, fingerprint).await {
+        Err(Error::AlreadyExists { doing, .. }) => {
+            let query = [("project", project)];
             let body = json!({ "target": fingerprint, "description": "" });
             client.change(&doing, Method::PUT, &["images", "aliases", alias], &query, &body).await.map(drop)
         }
-        other => other.map(drop),
+        other => other,
     }
+}
+
+async fn create_alias(client: &Client, project: &str, alias: &str, fingerprint: &str) -> Result<()> {
+    let doing = format!("point image alias {alias} at {fingerprint}");
+    let query = [("project", project)];
+    let body = json!({ "name": alias, "target": fingerprint, "type": "container" });
+    client.change(&doing, Method::POST, &["images", "aliases"], &query, &body).await.map(drop)
 }
 
 pub(crate) async fn publish(client: &Client, project: &str, publish: Publish) -> Result<String> {
@@ -111,11 +116,18 @@ pub(crate) async fn publish(client: &Client, project: &str, publish: Publish) ->
         "source": { "type": "instance", "name": publish.instance },
         "compression_algorithm": "none",
         "properties": publish.properties,
-        "aliases": [{ "name": publish.alias }],
     });
     let metadata = client.change(&doing, Method::POST, &["images"], &[("project", project)], &body).await?;
     let fingerprint = metadata["fingerprint"].as_str();
-    fingerprint.map(str::to_owned).ok_or_else(|| Error::malformed(&doing, "no fingerprint in the operation"))
+    let fingerprint = fingerprint.ok_or_else(|| Error::malformed(&doing, "no fingerprint in the operation"))?;
+    // Given with the request, an alias that is taken would leave the image behind without a name.
+    match create_alias(client, project, &publish.alias, fingerprint).await {
+        Ok(()) => Ok(fingerprint.to_owned()),
+        Err(error) => {
+            delete(client, project, fingerprint).await?;
+            Err(error)
+        }
+    }
 }
 
 pub(crate) async fn delete(client: &Client, project: &str, fingerprint: &str) -> Result<()> {
