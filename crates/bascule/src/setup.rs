@@ -86,7 +86,7 @@ pub(crate) fn in_runtime(
         let exit = tokio::select! {
             exit = work => exit,
             _ = tokio::signal::ctrl_c() => {
-                let message = "interrupted; nothing is half done that the next run would not finish".to_owned();
+                let message = "interrupted: what was begun, the next run finishes".to_owned();
                 let _ = failed_events.send(Event::Note { message });
                 let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let _ = failed_events.send(Event::Summary(Summary { duration_ms, ..Summary::default() }));

@@ -30,7 +30,11 @@ impl Run {
             Stopped::Unasked(failure) => Some(failure),
             Stopped::HeldBack(HeldBack { by, what }) => {
                 let message = format!("held back: {what} was never reached, because {by} failed");
-                Some(Failure { message, hint: Some(format!("mend {by}, then run this again")), ..Failure::default() })
+                Some(Failure {
+                    message,
+                    hint: Some(format!("what {by} failed with says what to mend")),
+                    ..Failure::default()
+                })
             }
             Stopped::Engine(error) => Some(error.into_failure()),
         };

@@ -22,16 +22,24 @@ pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
         let Some(destroy) = Destroy::confirmed(environment, named) else {
             let instances = session.incus.instances(&platform.incus.project).await?;
             let names: Vec<String> = instances.into_iter().map(|instance| instance.name).collect();
+            let other = named.map(|named| format!("`{named}` is not this environment: ")).unwrap_or_default();
             return Err(Failed::usage(
                 format!(
-                    "this destroys the environment `{environment}` of {} for good, with all its data: {}",
+                    "{other}this destroys the environment `{environment}` of {} for good, with all its data: {}",
                     platform.name,
-                    if names.is_empty() { "no instances".to_owned() } else { names.join(", ") },
+                    list(&names),
                 ),
                 format!("if that is wanted: bascule down --env {environment} --yes-destroy {environment}"),
             ));
         };
         session.run.destroy(&platform.network.bridge, &platform.incus.pool, destroy).await?;
+        if session.run.summary(true).changed == 0 {
+            session.run.note("there was nothing to destroy");
+        }
         Ok(Exit::Done)
     })
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "no instances".to_owned() } else { names.join(", ") }
 }

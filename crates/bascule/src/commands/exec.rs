@@ -42,6 +42,9 @@ pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
             let timeout = Duration::from_secs(arguments.timeout);
             piped(session, &arguments.instance, &arguments.command, timeout, Pieces::AsTheyCome).await?
         };
+        if exited.command_not_found() && exited.stderr_tail.is_empty() {
+            session.run.note(format!("{}: not found on {}", arguments.command[0], arguments.instance));
+        }
         Ok(Exit::Code(u8::try_from(exited.code).unwrap_or(1)))
     })
 }

@@ -26,6 +26,9 @@ pub(crate) fn run(common: &Common) -> ExitCode {
                 generation: facts.releases.generation,
             });
         }
+        if facts.releases.colours.is_empty() {
+            session.run.note("nothing has been released here yet: bascule deploy COMMIT");
+        }
         let mut all_healthy = true;
         for instance in &platform.instances {
             let status = glance_at(instance, &facts, &glances);

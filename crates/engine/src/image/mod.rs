@@ -172,6 +172,10 @@ impl Run {
         self.phase("image", "making the base image: Debian 13, by debootstrap");
         let base = Arc::clone(&self.engine.base);
         let files = base.make(&|line| self.progress(None, line)).await?;
+        // Another environment may have brought the same image meanwhile.
+        if let Some(image) = incus.image(&self.project, alias).await? {
+            return Ok(image.fingerprint);
+        }
         let BaseFiles { metadata, rootfs } = files;
         let new = NewImage { metadata, rootfs, alias: alias.to_owned(), properties: base.properties() };
         let fingerprint = incus.import_image(&self.project, new, None).await?;
