@@ -65,7 +65,7 @@ impl Run {
         let reached = |what| self.emit(Event::Reached { instance: instance.to_owned(), what });
         let mut items = line.items.as_slice();
         while let Some(first) = items.first() {
-            let steps: Vec<Step> = items.iter().map_while(as_step).cloned().collect();
+            let steps: Vec<Step> = items.iter().map_while(LineItem::step).cloned().collect();
             items = &items[steps.len().max(1)..];
             match first {
                 LineItem::Step(_) => self.apply_steps(line, checked, &steps).await?,
@@ -158,11 +158,4 @@ fn may_skip(line: &Line, checked: &CheckedLine) -> bool {
     checked.machine.is_none()
         && checked.is_unchanged()
         && !line.items.iter().any(|item| matches!(item, LineItem::Await(_)))
-}
-
-fn as_step(item: &LineItem) -> Option<&Step> {
-    match item {
-        LineItem::Step(step) => Some(step),
-        _ => None,
-    }
 }

@@ -18,6 +18,6 @@ pub use check::PlanError;
 pub use line::{Lease, Line, LineItem, Machine, MachineAction, Milestone, Plan, Step, World};
 pub use narrow::UnknownSelector;
 pub use resource::{
-    Archive, Blob, Command, Content, Directory, File, OnChange, OnTimeout, Packages, Probe, Resource, Symlink, Sysctl,
-    Unit, UnitState, User, Wait,
+    Archive, Blob, Command, Content, Directory, File, OnTimeout, Packages, Probe, Resource, Symlink, Sysctl, Unit,
+    UnitState, User, Wait,
 };

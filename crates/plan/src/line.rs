@@ -48,7 +48,7 @@ pub struct Line {
 impl Line {
     /// Its steps from top to bottom, without where it meets other lines.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.items.iter().filter_map(|item| if let LineItem::Step(step) = item { Some(step) } else { None })
+        self.items.iter().filter_map(LineItem::step)
     }
 }
 
@@ -92,6 +92,13 @@ pub enum LineItem {
     /// Takes a lease; held until the matching `Release`.
     Take(String),
     Release(String),
+}
+
+impl LineItem {
+    /// The step, where the item is one.
+    pub fn step(&self) -> Option<&Step> {
+        if let Self::Step(step) = self { Some(step) } else { None }
+    }
 }
 
 pub type Milestone = String;

@@ -138,14 +138,6 @@ pub enum UnitState {
     Masked,
 }
 
-/// What a changed input asks of a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnChange {
-    Restart,
-    Reload,
-}
-
 /// A command, with the check that tells whether it is needed. After it ran, the check must say it is not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {

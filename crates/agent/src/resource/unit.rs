@@ -1,5 +1,5 @@
 use bascule_plan::agent::Evidence;
-use bascule_plan::{OnChange, Unit, UnitState};
+use bascule_plan::{Unit, UnitState};
 
 use super::{Applied, Context, Converge, Failure, Progress, Verdict};
 use crate::pending::Pending;
@@ -121,6 +121,12 @@ fn running_needs(unit: &Unit, status: &UnitStatus, cx: &Context<'_>, pending: &P
         None => {}
     }
     Ok(needs)
+}
+
+/// What a changed input asks of a unit.
+enum OnChange {
+    Restart,
+    Reload,
 }
 
 /// What the inputs of an active unit ask for, against those of its last good start.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bascule_plan::event::{Event, Stream};
+use bascule_plan::event::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Renderer;
@@ -60,7 +60,7 @@ impl Renderer for Progress {
             _ => {}
         }
         let plain = &mut self.plain;
-        if matches!(event, Event::Output { stream: Stream::Stdout | Stream::Stderr, .. }) {
+        if matches!(event, Event::Output { .. }) {
             return plain.event(event);
         }
         self.bars.suspend(|| plain.event(event))
