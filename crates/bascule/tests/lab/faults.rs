@@ -87,7 +87,7 @@ fn a_configuration_that_haproxy_would_refuse_never_gets_into_place() {
         },
     });
     let request = serde_json::json!({"mode": "apply", "steps": [step], "secrets": {}}).to_string();
-    let agent = lab.shell("lb-1", "ls /usr/local/lib/bascule/agent-*");
+    let agent = lab.shell("lb-1", "ls -t /usr/local/lib/bascule/agent-* | head -n 1");
     let output = lab.with_input(&["exec", "lb-1", "--", &agent, "agent"], request.as_bytes());
     let text = crate::lab::said(&output);
     assert!(text.contains("\"outcome\":\"failed\"") && text.contains("nowhere"), "{text}");

@@ -40,6 +40,8 @@ pub(crate) fn alias_for(base_alias: &str, packages: &BTreeSet<String>) -> String
     }
     let mut digest = Sha256::new();
     digest.update(base_alias);
+    digest.update([0]);
+    digest.update(FORGET);
     for package in packages {
         digest.update([0]);
         digest.update(package);
@@ -196,8 +198,8 @@ fn describe(packages: &BTreeSet<String>) -> String {
     packages.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// What must not be the same in every clone: host keys, the machine's id, logs and caches.
+/// What must not be the same in every clone: host keys, the machine's id, logs, caches, and the agent that built it.
 const FORGET: &str = "apt-get clean
-rm -rf /var/lib/apt/lists/* /var/log/journal/* /var/cache/debconf/*-old /var/lib/bascule /usr/local/lib/bascule/*.new
+rm -rf /var/lib/apt/lists/* /var/log/journal/* /var/cache/debconf/*-old /var/lib/bascule /usr/local/lib/bascule
 rm -f /etc/ssh/ssh_host_*
 : > /etc/machine-id";
