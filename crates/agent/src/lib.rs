@@ -10,6 +10,7 @@
 mod digest;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+mod generation;
 mod linux;
 mod pending;
 mod place;

@@ -2,6 +2,7 @@ use bascule_plan::Step;
 use bascule_plan::agent::{Evidence, Mode, Outcome, Report, Request};
 
 use crate::System;
+use crate::generation;
 use crate::pending::{Pending, Touches};
 use crate::redact::Redactor;
 use crate::resource::{Applied, Context, Failure, Verdict, converge};
@@ -49,13 +50,14 @@ fn check(request: &Request, system: &dyn System, tell: &mut dyn FnMut(Report)) {
 fn apply(request: &Request, system: &dyn System, tell: &mut dyn FnMut(Report)) {
     let cx = Context::for_apply(system, request);
     let Some(first) = request.steps.first() else { return };
-    if let Err(failure) = lock(system, first, tell) {
-        return tell(end(first, Err(failure), LOCK_TIMEOUT_MS));
+    if let Err(failure) = generation::announce(system, request.generation).and_then(|()| lock(system, first, tell)) {
+        return tell(end(first, Err(failure), 0));
     }
     for step in &request.steps {
         tell(Report::Begin { step: step.id.clone() });
         let began_ms = system.now_ms();
-        let result = apply_step(step, &cx, tell);
+        let result =
+            generation::refuse_if_overtaken(system, request.generation).and_then(|()| apply_step(step, &cx, tell));
         let failed = result.is_err();
         tell(end(step, result, system.now_ms() - began_ms));
         if failed {

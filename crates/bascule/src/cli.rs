@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 
 use crate::commands;
 
@@ -52,6 +54,20 @@ pub(crate) enum Output {
     Json,
 }
 
+/// How a verb comes by the lock of the environment that it changes.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Locking {
+    /// When somebody else is changing the environment, wait so long for the lock: 90s, 5m, 1h
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    lock_wait: SignedDuration,
+}
+
+impl Locking {
+    pub(crate) fn wait(self) -> Duration {
+        Duration::try_from(self.lock_wait).unwrap_or_default()
+    }
+}
+
 /// Narrows a run.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Only {
@@ -79,9 +95,11 @@ enum Verb {
     /// Put a commit into service: on the idle colour, probed, then switched to
     Deploy(commands::deploy::Arguments),
     /// Go back to what served before
-    Rollback,
+    Rollback(commands::rollback::Arguments),
     /// Show releases and rollbacks: who, when, what, and how each ended
     History,
+    /// Show who holds the environment's lock, and take it away from a holder that is stuck
+    Unlock(commands::unlock::Arguments),
     /// Print shell completions
     Completions(commands::completions::Arguments),
 }
@@ -98,8 +116,9 @@ impl Cli {
             Verb::Logs(arguments) => commands::logs::run(&common, arguments),
             Verb::Down(arguments) => commands::down::run(&common, arguments),
             Verb::Deploy(arguments) => commands::deploy::run(&common, arguments),
-            Verb::Rollback => commands::rollback::run(&common),
+            Verb::Rollback(arguments) => commands::rollback::run(&common, arguments),
             Verb::History => commands::history::run(&common),
+            Verb::Unlock(arguments) => commands::unlock::run(&common, arguments),
             Verb::Completions(arguments) => commands::completions::run(arguments),
         }
     }

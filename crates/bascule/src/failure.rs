@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use bascule_engine::{AgentError, EngineError, ImageError};
+use bascule_engine::{AgentError, EngineError, ImageError, LockError};
 use bascule_incus::{Error as IncusError, Unreachable};
 use bascule_plan::event::Failure;
 use bascule_release::ReleaseError;
@@ -51,6 +51,8 @@ pub(crate) enum Failed {
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
     Incus(#[from] IncusError),
 }
 
@@ -76,7 +78,7 @@ impl Failed {
             Self::Engine(EngineError::Image { source: ImageError::Base { missing_tool: true, .. }, .. }) => {
                 Exit::Missing
             }
-            Self::Engine(_) | Self::Incus(_) => Exit::Failed,
+            Self::Engine(_) | Self::Lock(_) | Self::Incus(_) => Exit::Failed,
         }
     }
 
@@ -108,6 +110,13 @@ impl Failed {
         }
         let hint = match self {
             Self::Usage { hint, .. } => hint.clone(),
+            Self::Lock(LockError::Held { .. }) => {
+                "wait for it with --lock-wait 10m; `bascule unlock` tells what to do about a holder that is stuck"
+                    .to_owned()
+            }
+            Self::Lock(LockError::Lost(_)) => {
+                "whoever took it says why; `bascule up` finishes what was begun here".to_owned()
+            }
             Self::Secrets(error) => error.hint(),
             Self::Release(ReleaseError::NotUp { .. }) => "run `bascule up` first".to_owned(),
             Self::Release(ReleaseError::Artifact(_)) => {
@@ -129,7 +138,9 @@ impl Failed {
             _ => None,
         };
         match self {
-            Self::Incus(error) | Self::Release(ReleaseError::Incus(error)) => Some(error),
+            Self::Incus(error) | Self::Lock(LockError::Incus(error)) | Self::Release(ReleaseError::Incus(error)) => {
+                Some(error)
+            }
             Self::Engine(error) | Self::Release(ReleaseError::Engine(error)) => engine(error),
             _ => None,
         }

@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod failure;
 mod files;
+mod process;
 mod render;
 mod secrets;
 mod setup;

@@ -1,20 +1,23 @@
 //! From arguments to a session: the platform read and checked, Incus reached, an engine made, a renderer listening.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use bascule_engine::{AgentProgram, Clock, Debootstrap, Engine, Parallel, Run};
+use bascule_engine::{AgentProgram, Claim, Clock, Debootstrap, Engine, Lock, Parallel, Run};
 use bascule_incus::{Client, Incus};
 use bascule_plan::event::{Event, Summary};
 use bascule_release::{Commit, Folder};
 use bascule_spec::{Files as _, Platform};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::cli::Common;
+use crate::cli::{Common, Locking};
 use crate::failure::{Exit, Failed};
 use crate::files::Disk;
+use crate::process;
 use crate::render;
 use crate::secrets::SecretsFile;
 
@@ -25,14 +28,26 @@ pub(crate) struct Session {
     pub(crate) run: Run,
 }
 
-/// Reads the platform, reaches Incus, runs the body, and renders its events, its failure and its summary.
+/// What a verb may do to the environment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Access {
+    /// Look. No lock is needed, and somebody else may hold it.
+    Looks,
+    /// Change it, under its lock.
+    Changes(Locking),
+    /// The same, for the one verb that begins an environment.
+    Makes(Locking),
+}
+
+/// Reads the platform, reaches Incus, takes the lock where it is needed, runs the body, and renders its events, its
+/// failure and its summary.
 pub(crate) fn session(
     common: &Common,
     verb: &str,
-    applies: bool,
+    access: Access,
     body: impl AsyncFnOnce(&Session) -> Result<Exit, Failed>,
 ) -> ExitCode {
-    in_runtime(common, async |events: mpsc::UnboundedSender<Event>| {
+    in_runtime(common, async |events: mpsc::UnboundedSender<Event>, held: &OnceCell<Lock>| {
         let platform = platform(common)?;
         let _ = events.send(Event::Started {
             verb: verb.to_owned(),
@@ -42,8 +57,12 @@ pub(crate) fn session(
         });
         let engine = engine(&platform)?;
         let run = engine.run(&platform.incus.project, events);
+        let (run, lock) = locked(run, &engine, &platform, verb, access, held).await?;
         let session = Session { incus: engine.incus.clone(), run, platform };
-        let ended = body(&session).await;
+        let ended = match lock {
+            None => body(&session).await,
+            Some(lock) => lock.while_held(body(&session)).await.unwrap_or_else(|lost| Err(lost.into())),
+        };
         let exit = match ended {
             Ok(exit) => exit,
             Err(failed) => {
@@ -52,16 +71,69 @@ pub(crate) fn session(
                 exit
             }
         };
-        let applied = applies && !matches!(exit, Exit::Input | Exit::Missing);
+        if let Some(lock) = lock {
+            give_back(lock, |message| session.run.note(message)).await;
+        }
+        let applied = !matches!(access, Access::Looks) && !matches!(exit, Exit::Input | Exit::Missing);
         session.run.emit(Event::Summary(session.run.summary(applied)));
         Ok(exit)
     })
 }
 
-/// Runs a body whose events are rendered; an error is rendered too, and becomes the exit code.
+/// The run under its lock, where the verb needs one. `held` keeps it, so that it is given back whatever happens.
+async fn locked<'a>(
+    run: Run,
+    engine: &Engine,
+    platform: &Platform,
+    verb: &str,
+    access: Access,
+    held: &'a OnceCell<Lock>,
+) -> Result<(Run, Option<&'a Lock>), Failed> {
+    let locking = match access {
+        Access::Looks => return Ok((run, None)),
+        Access::Makes(locking) => {
+            run.make_project().await?;
+            locking
+        }
+        Access::Changes(locking) => {
+            // Where there is no environment there is nothing to keep others from.
+            if engine.incus.project(&platform.incus.project).await?.is_none() {
+                return Ok((run, None));
+            }
+            locking
+        }
+    };
+    let lock = run.lock(&claim(verb, Some(locking))).await?;
+    let lock = held.get_or_init(|| lock);
+    Ok((run.under(lock), Some(lock)))
+}
+
+/// This process, as whoever holds the lock or takes it away.
+pub(crate) fn claim(verb: &str, locking: Option<Locking>) -> Claim {
+    Claim {
+        who: who(),
+        doing: verb.to_owned(),
+        process: process::this(),
+        has_ended: process::has_ended,
+        wait: locking.map(Locking::wait).unwrap_or_default(),
+    }
+}
+
+async fn give_back(lock: &Lock, say: impl Fn(String)) {
+    let given = tokio::time::timeout(Duration::from_secs(5), lock.release()).await;
+    let why = match given {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "Incus does not answer".to_owned(),
+    };
+    say(format!("the lock could not be given back ({why}): it is free when its lease has run out"));
+}
+
+/// Runs a body whose events are rendered; an error is rendered too, and becomes the exit code. A lock that the body leaves
+/// in the cell is given back when it is interrupted.
 pub(crate) fn in_runtime(
     common: &Common,
-    body: impl AsyncFnOnce(mpsc::UnboundedSender<Event>) -> Result<Exit, Failed>,
+    body: impl AsyncFnOnce(mpsc::UnboundedSender<Event>, &OnceCell<Lock>) -> Result<Exit, Failed>,
 ) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
@@ -73,8 +145,9 @@ pub(crate) fn in_runtime(
         let (events, receiver) = mpsc::unbounded_channel();
         let renderer = tokio::spawn(render::render(common.output, common.verbose, receiver));
         let failed_events = events.clone();
+        let held = OnceCell::new();
         let work = async {
-            match body(events).await {
+            match body(events, &held).await {
                 Ok(exit) => exit,
                 Err(failed) => {
                     let exit = failed.exit();
@@ -85,9 +158,12 @@ pub(crate) fn in_runtime(
         };
         let exit = tokio::select! {
             exit = work => exit,
-            _ = tokio::signal::ctrl_c() => {
-                let message = "interrupted: what was begun, the next run finishes".to_owned();
-                let _ = failed_events.send(Event::Note { message });
+            () = asked_to_end() => {
+                let note = |message: String| drop(failed_events.send(Event::Note { message }));
+                note("interrupted: what was begun, the next run finishes".to_owned());
+                if let Some(lock) = held.get() {
+                    give_back(lock, note).await;
+                }
                 let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let _ = failed_events.send(Event::Summary(Summary { duration_ms, ..Summary::default() }));
                 Exit::Interrupted
@@ -101,6 +177,15 @@ pub(crate) fn in_runtime(
     // Whatever still blocks (reading standard input) must not hold the process.
     runtime.shutdown_background();
     exit.into()
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn asked_to_end() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 pub(crate) fn platform(common: &Common) -> Result<Platform, Failed> {
@@ -149,6 +234,7 @@ fn engine(platform: &Platform) -> Result<Engine, Failed> {
         base: Arc::new(Debootstrap { cache: cache_folder() }),
         clock: Arc::new(RealClock { began: Instant::now() }),
         parallel: Parallel::default(),
+        generation: None,
     })
 }
 

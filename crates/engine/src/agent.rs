@@ -189,7 +189,7 @@ impl Run {
             .map(|name| self.engine.secrets.value(name).map(|value| (name.clone(), value)))
             .collect::<Result<_, _>>()
             .map_err(AgentError::Secret)?;
-        let request = Request { mode, steps: steps.to_vec(), secrets };
+        let request = Request { mode, generation: self.engine.generation, steps: steps.to_vec(), secrets };
         serde_json::to_vec(&request).map(Bytes::from).map_err(AgentError::Encode)
     }
 }

@@ -20,11 +20,12 @@ impl Destroy {
 
 impl Run {
     /// Destroys the project with its instances and volumes, and its bridge. What is gone already is no error; images
-    /// stay, as a cache.
+    /// stay, as a cache. The project goes last, and the lock with it.
     pub async fn destroy(&self, bridge: &str, pool: &str, _proof: Destroy) -> Result<(), EngineError> {
         let incus = &self.engine.incus;
         let project = self.project.as_str();
-        if incus.project(project).await?.is_some() {
+        let exists = incus.project(project).await?.is_some();
+        if exists {
             let names: Vec<String> =
                 incus.instances(project).await?.into_iter().map(|instance| instance.name).collect();
             let destroyed = names.iter().map(|name| self.destroy_instance(name));
@@ -34,19 +35,28 @@ impl Run {
             for volume in incus.volumes(project, pool).await? {
                 incus.delete_volume(project, pool, &volume.name).await?;
             }
-            for profile in incus.profiles(project).await? {
-                if profile.name != "default" {
-                    incus.delete_profile(project, &profile.name).await?;
-                }
-            }
-            incus.delete_project(project).await?;
-            self.destroyed(ThingKind::Project, project, 0);
         }
         let ours = incus.network(NETWORK_PROJECT, bridge).await?.filter(|network| self.owns(&network.config));
         if ours.is_some() {
             incus.delete_network(NETWORK_PROJECT, bridge).await?;
             self.destroyed(ThingKind::Network, bridge, 0);
         }
+        if exists {
+            self.destroy_project().await?;
+        }
+        Ok(())
+    }
+
+    /// The profiles, the lock's own among them, and the project. The fence would not let the lock's go.
+    async fn destroy_project(&self) -> Result<(), EngineError> {
+        let (incus, project) = (self.unfenced(), self.project.as_str());
+        for profile in incus.profiles(project).await? {
+            if profile.name != "default" {
+                incus.delete_profile(project, &profile.name).await?;
+            }
+        }
+        incus.delete_project(project).await?;
+        self.destroyed(ThingKind::Project, project, 0);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod error;
 mod glance;
 mod image;
 mod line;
+mod lock;
 mod machine;
 mod run;
 mod world;
@@ -30,6 +31,7 @@ pub use destroy::Destroy;
 pub use error::EngineError;
 pub use glance::Glance;
 pub use image::{BaseFiles, BaseImage, Debootstrap, ImageError, base_alias};
+pub use lock::{Claim, Holder, Lock, LockError, LockState};
 pub use run::{Clock, Converged, Run};
 
 /// What every run needs, made once by the caller.
@@ -43,6 +45,8 @@ pub struct Engine {
     pub base: Arc<dyn BaseImage>,
     pub clock: Arc<dyn Clock>,
     pub parallel: Parallel,
+    /// The generation of the lock that changes are made under; see [`Run::under`].
+    pub generation: Option<u64>,
 }
 
 /// How much is done at once.

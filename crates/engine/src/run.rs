@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::board::Board;
 use crate::check::{Checked, Thing};
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, Lock};
 
 /// What time it is; a test brings its own.
 pub trait Clock: Send + Sync + Debug {
@@ -38,6 +38,8 @@ pub enum Converged {
 pub struct Run {
     pub(crate) engine: Engine,
     pub(crate) project: String,
+    /// What changes are made under, once it is taken.
+    pub(crate) lock: Option<Lock>,
     pub(crate) machines: Semaphore,
     events: mpsc::UnboundedSender<Event>,
     counts: Counts,
@@ -59,6 +61,7 @@ impl Engine {
         Run {
             engine: self.clone(),
             project: project.to_owned(),
+            lock: None,
             machines: Semaphore::new(self.parallel.machines),
             events,
             counts: Counts::default(),
@@ -103,6 +106,12 @@ impl Run {
         let lines = plan.lines.iter().zip(&checked.lines);
         future::join_all(lines.map(|(line, checked)| self.walk(line, &plan.world, checked, &board))).await;
         Ok(())
+    }
+
+    /// The same run; from now on, every change first makes sure that the lock is still held.
+    #[must_use]
+    pub fn under(self, lock: &Lock) -> Self {
+        Self { engine: lock.guard(self.engine), lock: Some(lock.clone()), ..self }
     }
 
     pub fn incus(&self) -> &dyn Incus {

@@ -1,6 +1,6 @@
 //! What must exist in Incus around the instances: a project and a bridge of its own for each environment.
 
-use bascule_incus::Config;
+use bascule_incus::{Config, Error as IncusError};
 use bascule_plan::World;
 use bascule_plan::agent::Outcome;
 use bascule_plan::event::ThingKind;
@@ -61,12 +61,32 @@ impl Run {
         config.get(OWNER_KEY) == Some(&self.project)
     }
 
+    /// Makes the project where it is missing: the lock lives in it, so it comes before all else.
+    pub async fn make_project(&self) -> Result<(), EngineError> {
+        let (incus, project) = (&self.engine.incus, self.project.as_str());
+        if incus.project(project).await?.is_some() {
+            return Ok(());
+        }
+        let began_ms = self.now_ms();
+        match incus.create_project(project, project_config()).await {
+            Ok(()) => {}
+            // Another run was quicker.
+            Err(IncusError::AlreadyExists { .. }) => return Ok(()),
+            Err(source) => return Err(EngineError::Doing { doing: format!("making {project} failed"), source }),
+        }
+        let reason = "it did not exist".to_owned();
+        let (kind, outcome) = (ThingKind::Project, Outcome::Changed);
+        self.thing(Thing { kind, name: project.to_owned(), outcome, reason }, self.now_ms() - began_ms);
+        Ok(())
+    }
+
     pub(crate) async fn make_world(&self, world: &World, things: &[Thing]) -> Result<(), EngineError> {
         for thing in things {
             let began_ms = self.now_ms();
             let made = match (thing.kind, thing.outcome) {
                 (ThingKind::Project, Outcome::WouldChange) => {
-                    self.engine.incus.create_project(&world.project, project_config()).await
+                    self.make_project().await?;
+                    continue;
                 }
                 (ThingKind::Network, Outcome::WouldChange) => {
                     self.engine.incus.create_network(NETWORK_PROJECT, &world.bridge, network_config(world)).await

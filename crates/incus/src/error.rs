@@ -32,6 +32,10 @@ pub enum Error {
         message: String,
     },
 
+    /// A layer above kept the change back; Incus was not asked.
+    #[error("did not {doing}: {why}")]
+    Withheld { doing: String, why: String },
+
     /// Others changed the object each time between being read and being written.
     #[error("cannot {doing}: it was changed by somebody else {attempts} times in a row")]
     Contended { doing: String, attempts: u32 },

@@ -11,10 +11,15 @@ use crate::Step;
 pub const BLOB_DIR: &str = "/var/lib/bascule/blobs";
 /// Where the agent keeps what it must remember between calls: digests of the inputs of units at their last good start.
 pub const STATE_DIR: &str = "/var/lib/bascule/state";
+/// Where the agent notes, by a file for each, which generations of the lock it has heard of since the instance booted.
+pub const GENERATION_DIR: &str = "/run/bascule/generations";
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     pub mode: Mode,
+    /// The generation of the lock that the engine holds. An instance that has heard of a newer one applies nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
     pub steps: Vec<Step>,
     /// Values for [`crate::Content::Secret`], by name. Never logged, never in a report.
     #[serde(default)]

@@ -48,6 +48,8 @@ pub enum Event {
     Instance(InstanceStatus),
     /// What one colour holds (`status`); `colour` is absent under `multi-instance`.
     Colour { colour: Option<String>, commit: String, state: String, active: bool, generation: u64 },
+    /// Who holds the environment's lock (`status`, `unlock`). Absent while nobody does.
+    Lock(LockStatus),
     /// A piece of what a command or a log said on an instance (`exec`, `logs`).
     Output {
         instance: String,
@@ -113,6 +115,21 @@ pub struct InstanceStatus {
     /// Why it is not healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+/// Who holds the lock of an environment. Times are RFC 3339, UTC, by the holder's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockStatus {
+    pub generation: u64,
+    /// A person and a machine: `ada@laptop`.
+    pub who: String,
+    /// The verb that it was taken for.
+    pub doing: String,
+    pub since: String,
+    /// When its lease runs out, unless the holder renews it.
+    pub until: String,
+    /// The holder runs on this machine and has certainly ended: the next verb takes the lock over at once.
+    pub ended: bool,
 }
 
 /// One failure, told so that it can be acted on.

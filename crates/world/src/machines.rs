@@ -74,7 +74,12 @@ impl Machines {
             let names = packages.iter().cloned().collect();
             let resource = Resource::Packages(Packages { names });
             let step = Step { id: "image".to_owned(), title: "be a clone".to_owned(), resource };
-            machine.agent(&Request { mode: Mode::Apply, steps: vec![step], secrets: BTreeMap::new() });
+            machine.agent(&Request {
+                mode: Mode::Apply,
+                generation: None,
+                steps: vec![step],
+                secrets: BTreeMap::new(),
+            });
         }
         Host { machine, running: false, packages, programs: BTreeSet::new() }
     }

@@ -110,6 +110,7 @@ impl World {
             base: Arc::new(EmptyBase),
             clock: Arc::new(StoppedClock),
             parallel: Parallel::default(),
+            generation: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod archives;
 mod commands;
 mod files;
+mod generations;
 mod killed;
 mod packages_and_users;
 mod real;
@@ -34,7 +35,7 @@ fn request(mode: Mode, resources: &[Resource]) -> Request {
         resource: resource.clone(),
     };
     let secrets = BTreeMap::from([("token".to_owned(), "hunter2-hunter2".to_owned())]);
-    Request { mode, steps: resources.iter().enumerate().map(step).collect(), secrets }
+    Request { mode, generation: None, steps: resources.iter().enumerate().map(step).collect(), secrets }
 }
 
 /// Runs to the end, and gives what was said of each step.

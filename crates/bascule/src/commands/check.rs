@@ -8,7 +8,7 @@ use crate::secrets::SecretsFile;
 use crate::setup;
 
 pub(crate) fn run(common: &Common) -> ExitCode {
-    setup::in_runtime(common, async |events| {
+    setup::in_runtime(common, async |events, _| {
         let platform = setup::platform(common)?;
         let instances = platform.instances.len();
         let message = format!("{}/{} is sound: {instances} instances", platform.name, platform.environment);

@@ -3,19 +3,23 @@ use std::process::ExitCode;
 use bascule_engine::Destroy;
 use clap::Args;
 
-use crate::cli::Common;
+use crate::cli::{Common, Locking};
 use crate::failure::{Exit, Failed};
-use crate::setup::session;
+use crate::setup::{Access, session};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The name of the environment, as proof that its destruction is wanted
     #[arg(long, value_name = "NAME-OF-ENVIRONMENT")]
     yes_destroy: Option<String>,
+    #[command(flatten)]
+    locking: Locking,
 }
 
 pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
-    session(common, "down", true, async |session| {
+    // Without the name nothing is destroyed: then this only tells what would be.
+    let access = if arguments.yes_destroy.is_some() { Access::Changes(arguments.locking) } else { Access::Looks };
+    session(common, "down", access, async |session| {
         let platform = &session.platform;
         let environment = platform.environment.as_str();
         let named = arguments.yes_destroy.as_deref();

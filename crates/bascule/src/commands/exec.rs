@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::known_instance;
 use crate::cli::{Common, Output};
 use crate::failure::{Exit, Failed};
-use crate::setup::{Session, session};
+use crate::setup::{Access, Session, session};
 use crate::terminal;
 
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
     let on_terminal =
         common.output == Output::Text && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    session(common, "exec", false, async |session| {
+    session(common, "exec", Access::Looks, async |session| {
         known_instance(session, &arguments.instance)?;
         let exited = if on_terminal {
             terminal::run(&*session.incus, &session.platform.incus.project, &arguments.instance, &arguments.command)

@@ -4,10 +4,10 @@ use bascule_plan::event::Event;
 
 use crate::cli::Common;
 use crate::failure::Exit;
-use crate::setup::session;
+use crate::setup::{Access, session};
 
 pub(crate) fn run(common: &Common) -> ExitCode {
-    session(common, "history", false, async |session| {
+    session(common, "history", Access::Looks, async |session| {
         let entries = bascule_release::history(&*session.incus, &session.platform.incus.project).await?;
         if entries.is_empty() {
             session.run.note("nothing has been deployed yet: bascule deploy COMMIT");

@@ -7,7 +7,7 @@ use super::exec::{self, Pieces};
 use super::known_instance;
 use crate::cli::Common;
 use crate::failure::Exit;
-use crate::setup::session;
+use crate::setup::{Access, session};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -44,7 +44,7 @@ impl Arguments {
 const FOLLOW_MAX: Duration = Duration::from_hours(24);
 
 pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
-    session(common, "logs", false, async |session| {
+    session(common, "logs", Access::Looks, async |session| {
         known_instance(session, &arguments.instance)?;
         let limit = if arguments.follow { FOLLOW_MAX } else { Duration::from_mins(1) };
         let exited = exec::piped(session, &arguments.instance, &arguments.journalctl(), limit, Pieces::Lines).await?;

@@ -10,12 +10,16 @@ pub(crate) mod logs;
 pub(crate) mod plan;
 pub(crate) mod rollback;
 pub(crate) mod status;
+pub(crate) mod unlock;
 pub(crate) mod up;
 
 use bascule_plan::Plan;
+use bascule_plan::event::LockStatus;
+use jiff::Timestamp;
 
 use crate::cli::Only;
 use crate::failure::Failed;
+use crate::process;
 use crate::setup::Session;
 
 /// The plan that `plan` shows and `up` applies.
@@ -27,6 +31,23 @@ async fn planned(session: &Session, only: &Only) -> Result<Plan, Failed> {
     }
     plan.narrow(&only.only)
         .map_err(|error| Failed::usage(error.to_string(), "`bascule plan --verbose` shows every name"))
+}
+
+/// Who holds the environment's lock, if anybody does.
+async fn lock_status(session: &Session) -> Result<Option<LockStatus>, Failed> {
+    // Where there is no environment there is no lock.
+    if session.incus.project(&session.platform.incus.project).await?.is_none() {
+        return Ok(None);
+    }
+    let time = |unix_ms| Timestamp::from_millisecond(unix_ms).unwrap_or_default().to_string();
+    Ok(session.run.lock_state().await?.holder.map(|holder| LockStatus {
+        generation: holder.generation,
+        ended: process::has_ended(&holder.process),
+        since: time(holder.since_ms),
+        until: time(holder.until_ms),
+        who: holder.who,
+        doing: holder.doing,
+    }))
 }
 
 /// An instance as typed: it must be of the platform, and is looked for in Incus by the caller.

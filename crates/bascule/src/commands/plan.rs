@@ -6,7 +6,7 @@ use clap::Args;
 use super::planned;
 use crate::cli::{Common, Only};
 use crate::failure::Exit;
-use crate::setup::session;
+use crate::setup::{Access, session};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
-    session(common, "plan", false, async |session| {
+    session(common, "plan", Access::Looks, async |session| {
         let plan = planned(session, &arguments.only).await?;
         if arguments.lines {
             let text = plan.outline();

@@ -7,12 +7,13 @@ use bascule_release::ReleaseError;
 use bascule_roles::{ColourState, Existing, Facts};
 use bascule_spec::{Instance, Role};
 
+use super::lock_status;
 use crate::cli::Common;
 use crate::failure::Exit;
-use crate::setup::session;
+use crate::setup::{Access, session};
 
 pub(crate) fn run(common: &Common) -> ExitCode {
-    session(common, "status", false, async |session| {
+    session(common, "status", Access::Looks, async |session| {
         let platform = &session.platform;
         let facts = bascule_release::observe(&*session.incus, platform).await?;
         let plan = bascule_roles::health(platform, &facts).map_err(ReleaseError::from)?;
@@ -25,6 +26,9 @@ pub(crate) fn run(common: &Common) -> ExitCode {
                 active: *colour == facts.releases.active,
                 generation: facts.releases.generation,
             });
+        }
+        if let Some(lock) = lock_status(session).await? {
+            session.run.emit(Event::Lock(lock));
         }
         if facts.releases.colours.is_empty() {
             session.run.note("nothing has been released here yet: bascule deploy COMMIT");

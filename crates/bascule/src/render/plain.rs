@@ -3,7 +3,7 @@ use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use bascule_plan::agent::{Evidence, Outcome};
-use bascule_plan::event::{Event, Failure, INSTANCE_FIRST, Stream, Summary};
+use bascule_plan::event::{Event, Failure, INSTANCE_FIRST, LockStatus, Stream, Summary};
 
 use super::{Renderer, table};
 
@@ -100,6 +100,7 @@ impl Plain {
                 self.status.colour(event);
                 None
             }
+            Event::Lock(lock) => Some(lock_text(lock)),
             Event::History { .. } => {
                 self.history.entry(event);
                 None
@@ -159,6 +160,14 @@ impl Plain {
         };
         format!("{tables}{closing}\n")
     }
+}
+
+fn lock_text(lock: &LockStatus) -> String {
+    let LockStatus { generation, who, doing, since, until, ended } = lock;
+    let time = |rfc3339: &str| rfc3339.get(11..19).unwrap_or(rfc3339).to_owned();
+    let (since, until) = (time(since), time(until));
+    let lease = if *ended { "its process has ended".to_owned() } else { format!("its lease runs until {until}") };
+    format!("{YELLOW}locked{YELLOW:#} by {who}: {doing}, since {since} UTC; {lease} (generation {generation})\n")
 }
 
 fn failure_text(failure: &Failure) -> String {

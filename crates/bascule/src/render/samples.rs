@@ -1,7 +1,7 @@
 //! Events as a run sends them, for the tests of the renderers.
 
 use bascule_plan::agent::{Evidence, Outcome};
-use bascule_plan::event::{Event, Failure, InstanceStatus, Stream, Summary, ThingKind};
+use bascule_plan::event::{Event, Failure, InstanceStatus, LockStatus, Stream, Summary, ThingKind};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -44,6 +44,14 @@ pub(super) fn one_of_each() -> Vec<Event> {
             outcome: "running".into(),
             reason: None,
         },
+        Event::Lock(LockStatus {
+            generation: 7,
+            who: "ada@desk".into(),
+            doing: "deploy".into(),
+            since: "2026-01-02T03:04:05Z".into(),
+            until: "2026-01-02T03:04:25Z".into(),
+            ended: false,
+        }),
         Event::Note { message: "nothing has been deployed yet".into() },
         Event::Failure(failure()),
         summary(2, 40, 0),
@@ -65,6 +73,7 @@ pub(super) fn type_of(event: &Event) -> &'static str {
         Event::Diagnostic { .. } => "diagnostic",
         Event::Instance(_) => "instance",
         Event::Colour { .. } => "colour",
+        Event::Lock(_) => "lock",
         Event::Output { .. } => "output",
         Event::History { .. } => "history",
         Event::Note { .. } => "note",

@@ -10,6 +10,7 @@ mod faults;
 mod hardening;
 mod lab;
 mod load;
+mod lock;
 mod releases;
 mod rolling;
 mod verbs;
