@@ -40,6 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a process to kill")]
     fn a_process_has_ended_once_it_is_killed_and_before_its_parent_took_note() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let (boot, namespace) = here();
