@@ -47,6 +47,16 @@ pub(crate) fn session(
     access: Access,
     body: impl AsyncFnOnce(&Session) -> Result<Exit, Failed>,
 ) -> ExitCode {
+    session_after(common, verb, |_| Ok(access), body)
+}
+
+/// As [`session`], for a verb that looks at what was typed before it may do anything.
+pub(crate) fn session_after(
+    common: &Common,
+    verb: &str,
+    look: impl FnOnce(&Platform) -> Result<Access, Failed>,
+    body: impl AsyncFnOnce(&Session) -> Result<Exit, Failed>,
+) -> ExitCode {
     in_runtime(common, async |events: mpsc::UnboundedSender<Event>, held: &OnceCell<Lock>| {
         let platform = platform(common)?;
         let _ = events.send(Event::Started {
@@ -55,6 +65,7 @@ pub(crate) fn session(
             environment: platform.environment.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         });
+        let access = look(&platform)?;
         let engine = engine(&platform)?;
         let run = engine.run(&platform.incus.project, events);
         let (run, lock) = locked(run, &engine, &platform, verb, access, held).await?;

@@ -1,11 +1,12 @@
 use std::process::ExitCode;
 
-use bascule_release::Context;
+use bascule_release::{Context, Folder, ReleaseError};
+use bascule_spec::Platform;
 use clap::Args;
 
 use crate::cli::{Common, Locking};
 use crate::failure::Exit;
-use crate::setup::{self, Access, session};
+use crate::setup::{self, Access, session_after};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -16,7 +17,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
-    session(common, "deploy", Access::Changes(arguments.locking), async |session| {
+    let look = |platform: &Platform| {
+        let commit = setup::commit(&arguments.commit)?;
+        Folder(platform.release.artifacts.clone()).release(platform, &commit).map_err(ReleaseError::from)?;
+        Ok(Access::Changes(arguments.locking))
+    };
+    session_after(common, "deploy", look, async |session| {
         let commit = setup::commit(&arguments.commit)?;
         let context = Context { platform: &session.platform, run: &session.run, who: setup::who() };
         bascule_release::deploy(&context, &commit).await?;

@@ -1,11 +1,12 @@
 use std::process::ExitCode;
 
 use bascule_engine::Destroy;
+use bascule_spec::Platform;
 use clap::Args;
 
 use crate::cli::{Common, Locking};
 use crate::failure::{Exit, Failed};
-use crate::setup::{Access, session};
+use crate::setup::{Access, session_after};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -17,12 +18,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
+    let named = arguments.yes_destroy.as_deref();
     // Without the name nothing is destroyed: then this only tells what would be.
-    let access = if arguments.yes_destroy.is_some() { Access::Changes(arguments.locking) } else { Access::Looks };
-    session(common, "down", access, async |session| {
+    let look = |platform: &Platform| {
+        let confirmed = named == Some(platform.environment.as_str());
+        Ok(if confirmed { Access::Changes(arguments.locking) } else { Access::Looks })
+    };
+    session_after(common, "down", look, async |session| {
         let platform = &session.platform;
         let environment = platform.environment.as_str();
-        let named = arguments.yes_destroy.as_deref();
         let Some(destroy) = Destroy::confirmed(environment, named) else {
             let instances = session.incus.instances(&platform.incus.project).await?;
             let names: Vec<String> = instances.into_iter().map(|instance| instance.name).collect();
