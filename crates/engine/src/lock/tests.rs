@@ -268,11 +268,7 @@ async fn never_two_holders_in_a_thousand_races_on_the_fake() {
 }
 
 #[tokio::test]
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "a test that needs a real Incus says when there is none"
-)]
+#[expect(clippy::disallowed_methods, reason = "a test that needs a real Incus says when there is none")]
 async fn never_two_holders_in_a_thousand_races_on_the_real_incus() {
     if std::env::var_os("BASCULE_LAB").is_none() {
         eprintln!("skipped: BASCULE_LAB is not set, so no Incus is used");
