@@ -126,8 +126,12 @@ impl Lab {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(input).unwrap();
-        child.wait_with_output().unwrap()
+        let mut stdin = child.stdin.take().unwrap();
+        // Written and read at once: more than the pipes hold would wait for itself.
+        std::thread::scope(|scope| {
+            scope.spawn(move || stdin.write_all(input).unwrap());
+            child.wait_with_output().unwrap()
+        })
     }
 
     /// Runs a shell line on an instance and gives what it printed.
