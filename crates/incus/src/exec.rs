@@ -17,6 +17,7 @@ use crate::types::{Exec, Exited, STDERR_TAIL_BYTES, Stdin};
 use crate::{Error, Result};
 
 const STDIN_CHUNK_BYTES: usize = 64 * 1024;
+const CONNECT_ATTEMPTS: u32 = 3;
 
 pub(crate) async fn run(
     client: &Client,
@@ -34,16 +35,7 @@ pub(crate) async fn run(
         "wait-for-websocket": true,
         "interactive": false,
     });
-    let begun = begin(client, &doing, project, instance, &body).await?;
-    // Control goes first: Incus starts the command when the other three are there, and watches control to know
-    // whether anybody still cares.
-    let control = begun.socket(client, &doing, "control").await?;
-    let (input, output, errors) = future::try_join3(
-        begun.socket(client, &doing, "0"),
-        begun.socket(client, &doing, "1"),
-        begun.socket(client, &doing, "2"),
-    )
-    .await?;
+    let (begun, control, [input, output, errors]) = connect(client, &doing, project, instance, &body).await?;
 
     let mut stderr_tail = Tail::default();
     let code = {
@@ -68,6 +60,37 @@ pub(crate) async fn run(
         code
     };
     Ok(Exited { code, stderr_tail: stderr_tail.text() })
+}
+
+/// Has Incus make a command, and connects to its streams. Control goes first: Incus starts the command when the other
+/// three are there, and watches control to know whether anybody still cares.
+async fn connect(
+    client: &Client,
+    doing: &str,
+    project: &str,
+    instance: &str,
+    body: &Value,
+) -> Result<(Begun, WebSocket, [WebSocket; 3])> {
+    let mut attempt = 1;
+    loop {
+        let begun = begin(client, doing, project, instance, body).await?;
+        let connected = async {
+            let control = begun.socket(client, doing, "control").await?;
+            let streams = future::try_join3(
+                begun.socket(client, doing, "0"),
+                begun.socket(client, doing, "1"),
+                begun.socket(client, doing, "2"),
+            );
+            streams.await.map(|(input, output, errors)| (control, [input, output, errors]))
+        };
+        match connected.await {
+            Ok((control, streams)) => return Ok((begun, control, streams)),
+            // Incus gave up on a command that nobody connected to within some seconds, as on a machine that is very
+            // busy. It was never started.
+            Err(Error::NotFound { .. } | Error::Refused { .. }) if attempt < CONNECT_ATTEMPTS => attempt += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// A command that Incus starts once its websockets are connected.
