@@ -9,7 +9,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 WEB := veza/web
 NPM := npm --prefix $(WEB)
-SHELL_SCRIPTS := .ci/run crates/engine/src/image/base.sh $(wildcard scripts/* veza/build)
+SHELL_SCRIPTS := .ci/run crates/bascule/starter/build crates/engine/src/image/base.sh $(wildcard scripts/* veza/build bench/*/run bench/*/*.sh)
 
 .PHONY: help
 help: ## What there is to make
@@ -23,8 +23,8 @@ lab: ## Brings the lab up on this machine and releases HEAD to it; again: change
 lab-down: ## Removes the lab: its instances, images and credentials
 	@scripts/lab down
 
-.PHONY: test test-tools test-style test-lints test-units test-web test-lab
-test: test-tools test-style test-lints test-units test-web test-lab ## Everything that must be green
+.PHONY: test test-tools test-style test-lints test-leaks test-docs test-units test-web test-lab
+test: test-tools test-style test-lints test-leaks test-docs test-units test-web test-lab ## Everything that must be green
 
 test-tools: ## Installs what the tests need
 	@scripts/setup test
@@ -35,10 +35,18 @@ test-style: ## Formatting, and shellcheck
 
 test-lints: ## Clippy, and the rules for dependencies
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --locked --package bascule --package bascule-incus --test lab -- -D warnings
 	$(CARGO) deny --log-level error check bans licenses sources
 
+test-leaks: ## No secret in the whole history
+	scripts/leaks
+
+test-docs: ## The book builds (what it says is tried by test-units and test-lab)
+	scripts/docs
+
 test-units: ## Levels 1 and 2: units, properties and scenarios
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --exclude bascule-world
+	$(CARGO) test --locked --profile world --package bascule-world
 
 test-web: $(WEB)/node_modules/.package-lock.json ## The web app: lint, types and units
 	$(NPM) run lint
@@ -47,6 +55,13 @@ test-web: $(WEB)/node_modules/.package-lock.json ## The web app: lint, types and
 
 test-lab: $(WEB)/node_modules/.package-lock.json ## Levels 3 and 4: real instances under load, and a real browser
 	scripts/test-lab
+
+.PHONY: bench-converge bench-scale
+bench-converge: ## Ansible and Bascule do the same things on the same instances; ends with the ratios
+	@bench/converge/run
+
+bench-scale: ## Planning, and a run without changes, for 125 to 2,000 instances in the modelled world
+	$(CARGO) run --locked --release --package bascule-bench-scale
 
 .PHONY: fmt
 fmt: $(WEB)/node_modules/.package-lock.json ## Formats everything

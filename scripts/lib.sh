@@ -34,6 +34,21 @@ debian_mirror() {
     echo "$mirror"
 }
 
+# Debian 12 has Incus, and a Go that is new enough, in backports only. They come from the mirror the machine already uses.
+add_backports() {
+    local mirror
+    mirror=$(debian_mirror)
+    say "adding bookworm-backports from $mirror"
+    write_file /etc/apt/sources.list.d/bascule-backports.sources <<X
+Types: deb
+URIs: $mirror
+Suites: bookworm-backports
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+X
+    apt_update
+}
+
 apt_update() { apt_retry update; }
 
 # Installs what is missing of the named packages; options of apt-get may come first.

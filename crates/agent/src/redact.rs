@@ -1,6 +1,4 @@
-use std::collections::BTreeMap;
-
-use bascule_plan::agent::{Evidence, Report};
+use bascule_plan::agent::{Evidence, Report, Request};
 
 /// Takes the values of secrets out of reports: a validator or a service may quote the line it does not like.
 #[derive(Debug)]
@@ -10,9 +8,10 @@ pub(crate) struct Redactor {
 }
 
 impl Redactor {
-    pub(crate) fn new(secrets: &BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(request: &Request) -> Self {
         let mut hidden = Vec::new();
-        for (name, value) in secrets {
+        let secrets = request.secrets.iter().map(|(name, secret)| (name, &secret.value));
+        for (name, value) in secrets.chain(&request.certificates) {
             let value = value.trim();
             // A key of many lines is quoted line by line; the shortest lines of one say nothing.
             let lines = value.lines().map(str::trim).filter(|line| line.len() >= 8);
@@ -28,13 +27,13 @@ impl Redactor {
         match report {
             Report::Begin { .. } | Report::Done => report,
             Report::Progress { step, message } => Report::Progress { step, message: self.text(message) },
-            Report::End { step, outcome, reason, duration_ms, evidence } => {
+            Report::End { step, outcome, reason, duration_ms, expires_s, evidence } => {
                 let evidence = Evidence {
                     last_answer: evidence.last_answer.map(|text| self.text(text)),
                     unit_status: evidence.unit_status.map(|text| self.text(text)),
                     log: evidence.log.into_iter().map(|line| self.text(line)).collect(),
                 };
-                Report::End { step, outcome, reason: self.text(reason), duration_ms, evidence }
+                Report::End { step, outcome, reason: self.text(reason), duration_ms, expires_s, evidence }
             }
         }
     }

@@ -1,9 +1,14 @@
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use bascule_plan::agent::{Report, Request};
+use bascule_plan::agent::{Mode, Report, Request};
 
 use crate::{Linux, run};
+
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Each flush is a message that goes through Incus. Those of a check are collected, as long as nobody waits for them.
+const FLUSH_EVERY: Duration = Duration::from_millis(50);
 
 /// Serves one request from standard input.
 ///
@@ -18,9 +23,15 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut out = io::stdout().lock();
+    let mut out = io::BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock());
+    let mut flushed = Instant::now();
     run(&request, &Linux::default(), &mut |report| {
-        let heard = write_report(&mut out, &report).is_ok();
+        let is_looked_at_whole = request.mode == Mode::Check && matches!(report, Report::End { .. });
+        let at_once = !is_looked_at_whole || flushed.elapsed() >= FLUSH_EVERY;
+        let heard = write_report(&mut out, &report, at_once).is_ok();
+        if at_once {
+            flushed = Instant::now();
+        }
         // What was begun is finished first, with the lock held: a progress report is no place to leave at.
         if !heard && !matches!(report, Report::Progress { .. }) {
             leave();
@@ -51,9 +62,9 @@ fn read_request() -> Result<Request, String> {
     })
 }
 
-fn write_report(out: &mut impl Write, report: &Report) -> io::Result<()> {
+fn write_report(out: &mut impl Write, report: &Report, at_once: bool) -> io::Result<()> {
     let mut line = serde_json::to_vec(report)?;
     line.push(b'\n');
     out.write_all(&line)?;
-    out.flush()
+    if at_once { out.flush() } else { Ok(()) }
 }

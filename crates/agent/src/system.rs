@@ -73,6 +73,8 @@ pub trait System {
     fn try_lock(&self) -> Result<bool>;
     /// Milliseconds on a clock that never goes back.
     fn now_ms(&self) -> u64;
+    /// The time of day: seconds since 1970 began, UTC.
+    fn unix_s(&self) -> u64;
     fn sleep_ms(&self, ms: u64);
 
     fn read(&self, path: &str) -> Result<Vec<u8>> {
@@ -203,6 +205,9 @@ pub struct UnitStatus {
     pub needs_daemon_reload: bool,
     /// How often systemd restarted it by itself.
     pub restarts: u64,
+    /// Systemd calls it active only when it said itself, or showed, that it is ready (`Type=notify`, `forking`…), and not
+    /// as soon as it was forked.
+    pub says_ready: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -36,6 +36,11 @@ impl Record {
         Ok(Self { inputs: inputs(&unit.inputs)?, reload_inputs: inputs(&unit.reload_inputs)? })
     }
 
+    /// Nothing it reads could ever ask for a restart.
+    pub(crate) fn reads_nothing(&self) -> bool {
+        self.inputs.paths.is_empty() && self.reload_inputs.paths.is_empty()
+    }
+
     /// The same with a start owed.
     pub(crate) fn start_owed(&self) -> Self {
         Self { inputs: self.inputs.owed(), reload_inputs: self.reload_inputs.owed() }
@@ -62,7 +67,24 @@ pub(crate) fn load(unit: &str, system: &dyn System) -> Result<Option<Record>> {
     Ok(serde_json::from_slice(&system.read(&path)?).ok())
 }
 
-pub(crate) fn save(unit: &str, record: &Record, system: &dyn System) -> std::result::Result<(), Failure> {
+/// Notes that something is owed to a unit. Where nothing was ever noted of it, everything is owed already.
+pub(crate) fn owe(
+    unit: &str,
+    owed: impl Fn(&Record) -> Record,
+    system: &dyn System,
+) -> std::result::Result<(), Failure> {
+    match load(unit, system)? {
+        Some(record) => save(unit, &owed(&record), system),
+        None => Ok(()),
+    }
+}
+
+/// Notes a good start.
+pub(crate) fn settle(unit: &str, record: &Record, system: &dyn System) -> std::result::Result<(), Failure> {
+    if record.reads_nothing() && load(unit, system)?.is_none() { Ok(()) } else { save(unit, record, system) }
+}
+
+fn save(unit: &str, record: &Record, system: &dyn System) -> std::result::Result<(), Failure> {
     let json = serde_json::to_vec(record).map_err(|error| Failure::new(format!("cannot write a record: {error}")))?;
     put_file(system, &path(unit), &json, &Access::root(0o600), &[])
 }

@@ -1,11 +1,21 @@
 //! The command line: arguments in, one call of a library, events out through a renderer.
 
+mod authority;
 mod cli;
 mod commands;
+mod doctor;
+mod expiry;
 mod failure;
 mod files;
+mod hosts;
+mod operators;
+mod ops;
+mod pair;
 mod process;
+#[cfg(test)]
+mod reference;
 mod render;
+mod runtime;
 mod secrets;
 mod setup;
 mod terminal;

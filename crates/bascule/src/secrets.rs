@@ -1,84 +1,63 @@
-use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+//! The secrets of the environment that a verb works on.
 
+use bascule_plan::FingerprintKey;
+use bascule_secrets::{Place, SecretsError, SecretsFile};
 use bascule_spec::Platform;
 
-/// The values of an environment's secrets, read once from a file that only its owner may read.
-#[derive(Default)]
-pub(crate) struct SecretsFile {
-    values: BTreeMap<String, String>,
+use crate::cli::Common;
+use crate::failure::Failed;
+use crate::pair;
+use crate::setup::age_key;
+
+/// Opens an environment's secrets.
+pub(crate) fn open(common: &Common, environment: &str) -> Result<SecretsFile, SecretsError> {
+    SecretsFile::open(Place::beside(&common.platform, environment), &age_key(common))
 }
 
-/// Values never get into a log by way of a debug print.
-impl std::fmt::Debug for SecretsFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.values.keys()).finish()
-    }
+/// Opens a platform's secrets and makes sure that every one is there that it uses.
+pub(crate) fn complete(common: &Common, platform: &Platform) -> Result<Opened, SecretsError> {
+    required(open(common, &platform.environment)?, platform)
 }
 
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SecretsError {
-    #[error("the secrets file {} cannot be read: {message}", path.display())]
-    Unreadable { path: PathBuf, message: String },
-    #[error("the secrets file {} may be read by others (mode {mode:04o})", path.display())]
-    Open { path: PathBuf, mode: u32 },
-    #[error("the secrets file {}, line {line}: {message}", path.display())]
-    Syntax { path: PathBuf, line: usize, message: String },
-    #[error("the secrets file {} lacks {}", path.display(), names.join(", "))]
-    Missing { path: PathBuf, names: Vec<String> },
+/// The second half of [`complete`].
+pub(crate) fn required(secrets: SecretsFile, platform: &Platform) -> Result<Opened, SecretsError> {
+    lacks_none(&secrets, platform)?;
+    Ok(Opened(secrets))
 }
 
-impl SecretsError {
-    pub(crate) fn hint(&self) -> String {
-        match self {
-            Self::Unreadable { path, .. } => {
-                format!("write it as `name = \"value\"` lines, then chmod 600 {}", path.display())
-            }
-            Self::Open { path, .. } => format!("chmod 600 {}", path.display()),
-            Self::Syntax { .. } => "every line is `name = \"value\"`".to_owned(),
-            Self::Missing { names, .. } => format!("add a line `{} = \"…\"` for each of them", names[0]),
-        }
-    }
+/// Whether every secret is there that the platform uses.
+pub(crate) fn lacks_none(secrets: &SecretsFile, platform: &Platform) -> Result<(), SecretsError> {
+    let given = platform.given_certificate().map(|given| given.key.as_str());
+    secrets.require(platform.secrets().into_iter().filter(|name| Some(*name) != given))?;
+    given.map_or(Ok(()), |key| secrets.require_given(key, "the private key of the front door's certificate"))
 }
 
-impl SecretsFile {
-    /// Reads the file and makes sure that it has every secret that some component uses.
-    pub(crate) fn load(platform: &Platform) -> Result<Self, SecretsError> {
-        let Some(path) = &platform.release.secrets else { return Ok(Self::default()) };
-        let values = read(path)?;
-        let used = platform.components.iter().flat_map(|component| &component.secrets);
-        let mut names: Vec<String> = used.filter(|name| !values.contains_key(*name)).cloned().collect();
-        names.dedup();
-        if !names.is_empty() {
-            return Err(SecretsError::Missing { path: path.clone(), names });
-        }
-        Ok(Self { values })
-    }
+/// The components that read a secret, and `load_balancer` for the key of the certificate that was brought for it.
+pub(crate) fn users<'a>(platform: &'a Platform, name: &str) -> Vec<&'a str> {
+    let users = platform.components.iter().filter(|component| component.secrets.contains(name));
+    let front_door = platform.given_certificate().filter(|given| given.key == name).map(|_| "load_balancer");
+    users.map(|component| component.name.as_str()).chain(front_door).collect()
 }
 
-fn read(path: &Path) -> Result<BTreeMap<String, String>, SecretsError> {
-    let unreadable =
-        |error: std::io::Error| SecretsError::Unreadable { path: path.to_owned(), message: error.to_string() };
-    let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(SecretsError::Open { path: path.to_owned(), mode });
-    }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    // The parser's own message would quote the line, value and all: only its place is told.
-    toml_edit::de::from_str(&text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let line = text[..at.min(text.len())].lines().count().max(1);
-        SecretsError::Syntax {
-            path: path.to_owned(),
-            line,
-            message: "not a line of the form name = \"value\"".to_owned(),
-        }
-    })
+/// Whether the certificate that was brought for the front door belongs to its key.
+pub(crate) fn front_door_fits(secrets: &SecretsFile, platform: &Platform) -> Result<(), Failed> {
+    let Some(given) = platform.given_certificate() else { return Ok(()) };
+    let hint = format!("bascule secrets set {} < FILE, with the key that the certificate was made for", given.key);
+    let certificate = ("the certificate in [load_balancer.tls] certificate_file", given.chain.as_str());
+    let key = format!("the secret {}", given.key);
+    pair::check(certificate, (&key, secrets.value(&given.key)?), &hint)
 }
 
-impl bascule_engine::Secrets for SecretsFile {
+/// An open file, as the engine asks for values.
+#[derive(Debug)]
+pub(crate) struct Opened(pub(crate) SecretsFile);
+
+impl bascule_engine::Secrets for Opened {
     fn value(&self, name: &str) -> Result<String, String> {
-        self.values.get(name).cloned().ok_or_else(|| format!("there is no secret `{name}`"))
+        self.0.value(name).map(str::to_owned).map_err(|error| error.to_string())
+    }
+
+    fn fingerprint_key(&self, name: &str) -> FingerprintKey {
+        self.0.fingerprint_key(name)
     }
 }

@@ -1,25 +1,27 @@
 //! From arguments to a session: the platform read and checked, Incus reached, an engine made, a renderer listening.
 
 use std::cell::OnceCell;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bascule_engine::{AgentProgram, Claim, Clock, Debootstrap, Engine, Lock, Parallel, Run};
-use bascule_incus::{Client, Incus};
-use bascule_plan::event::{Event, Summary};
+use bascule_engine::{AgentProgram, Claim, Clock, Debootstrap, Engine, Lock, Parallel, Run, Secrets};
+use bascule_incus::{Client, Identity, Incus};
+use bascule_plan::event::Event;
 use bascule_release::{Commit, Folder};
-use bascule_spec::{Files as _, Platform};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use bascule_spec::{Endpoint, Files as _, Platform};
 
+use crate::authority::{self, Signer};
 use crate::cli::{Common, Locking};
 use crate::failure::{Exit, Failed};
 use crate::files::Disk;
+use crate::operators;
+use crate::ops;
 use crate::process;
-use crate::render;
-use crate::secrets::SecretsFile;
+use crate::runtime::{Events, give_back, in_runtime, started};
+use crate::secrets::{self, Opened};
 
 /// What a verb works with.
 pub(crate) struct Session {
@@ -57,16 +59,21 @@ pub(crate) fn session_after(
     look: impl FnOnce(&Platform) -> Result<Access, Failed>,
     body: impl AsyncFnOnce(&Session) -> Result<Exit, Failed>,
 ) -> ExitCode {
-    in_runtime(common, async |events: mpsc::UnboundedSender<Event>, held: &OnceCell<Lock>| {
-        let platform = platform(common)?;
-        let _ = events.send(Event::Started {
-            verb: verb.to_owned(),
-            platform: platform.name.clone(),
-            environment: platform.environment.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        });
+    in_runtime(common, async |events: Events, held: &OnceCell<Lock>| {
+        let agent = this_program();
+        let mut platform = platform(common)?;
+        let _ = events.send(started(verb, Some(&platform)));
         let access = look(&platform)?;
-        let engine = engine(&platform)?;
+        let mut secrets = secrets::open(common, &platform.environment)?;
+        let makes = matches!(access, Access::Makes(_));
+        authority::ensure(&mut platform, &common.platform, &mut secrets, makes, unix_s())?;
+        let note = |message| drop(events.send(Event::Note { message }));
+        // Last of those that add to the secrets: the ops instance is given the file as it is now.
+        ops::ensure(&mut platform, common, &mut secrets, makes, unix_s(), note)?;
+        let secrets = secrets::required(secrets, &platform)?;
+        secrets::front_door_fits(&secrets.0, &platform)?;
+        let incus = incus(&platform, &secrets)?;
+        let engine = engine(&platform, incus, secrets, agent);
         let run = engine.run(&platform.incus.project, events);
         let (run, lock) = locked(run, &engine, &platform, verb, access, held).await?;
         let session = Session { incus: engine.incus.clone(), run, platform };
@@ -74,21 +81,29 @@ pub(crate) fn session_after(
             None => body(&session).await,
             Some(lock) => lock.while_held(body(&session)).await.unwrap_or_else(|lost| Err(lost.into())),
         };
-        let exit = match ended {
-            Ok(exit) => exit,
-            Err(failed) => {
-                let exit = failed.exit();
-                session.run.failure(failed.into_failure());
-                exit
-            }
-        };
+        let exit = settle(&session.run, ended);
         if let Some(lock) = lock {
             give_back(lock, |message| session.run.note(message)).await;
         }
-        let applied = !matches!(access, Access::Looks) && !matches!(exit, Exit::Input | Exit::Missing);
-        session.run.emit(Event::Summary(session.run.summary(applied)));
+        sum_up(&session.run, !matches!(access, Access::Looks), exit);
         Ok(exit)
     })
+}
+
+/// Tells how a verb ended, where that was not well.
+pub(crate) fn settle(run: &Run, ended: Result<Exit, Failed>) -> Exit {
+    ended.unwrap_or_else(|failed| {
+        let so_far = run.summary(true);
+        let exit = failed.exit_after(so_far.changed + so_far.failed > 0);
+        run.failure(failed.into_failure());
+        exit
+    })
+}
+
+/// The last event of every verb.
+pub(crate) fn sum_up(run: &Run, applies: bool, exit: Exit) {
+    let applied = applies && !matches!(exit, Exit::Input | Exit::Missing);
+    run.emit(Event::Summary(run.summary(applied)));
 }
 
 /// The run under its lock, where the verb needs one. `held` keeps it, so that it is given back whatever happens.
@@ -130,100 +145,60 @@ pub(crate) fn claim(verb: &str, locking: Option<Locking>) -> Claim {
     }
 }
 
-async fn give_back(lock: &Lock, say: impl Fn(String)) {
-    let given = tokio::time::timeout(Duration::from_secs(5), lock.release()).await;
-    let why = match given {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "Incus does not answer".to_owned(),
-    };
-    say(format!("the lock could not be given back ({why}): it is free when its lease has run out"));
+/// A file that Bascule keeps beside the environment's overlay, e.g. `env/lab.known_hosts`.
+pub(crate) fn beside_overlay(common: &Common, platform: &Platform, kind: &str) -> PathBuf {
+    let folder = common.platform.parent().unwrap_or(Path::new("")).join("env");
+    folder.join(format!("{}.{kind}", platform.environment))
 }
 
-/// Runs a body whose events are rendered; an error is rendered too, and becomes the exit code. A lock that the body leaves
-/// in the cell is given back when it is interrupted.
-pub(crate) fn in_runtime(
-    common: &Common,
-    body: impl AsyncFnOnce(mpsc::UnboundedSender<Event>, &OnceCell<Lock>) -> Result<Exit, Failed>,
-) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return render::fatal(&format!("no runtime could be started: {error}")),
-    };
-    let began = Instant::now();
-    let exit = runtime.block_on(async {
-        let (events, receiver) = mpsc::unbounded_channel();
-        let renderer = tokio::spawn(render::render(common.output, common.verbose, receiver));
-        let failed_events = events.clone();
-        let held = OnceCell::new();
-        let work = async {
-            match body(events, &held).await {
-                Ok(exit) => exit,
-                Err(failed) => {
-                    let exit = failed.exit();
-                    render::failed(&failed_events, failed, began.elapsed());
-                    exit
-                }
-            }
-        };
-        let exit = tokio::select! {
-            exit = work => exit,
-            () = asked_to_end() => {
-                let note = |message: String| drop(failed_events.send(Event::Note { message }));
-                note("interrupted: what was begun, the next run finishes".to_owned());
-                if let Some(lock) = held.get() {
-                    give_back(lock, note).await;
-                }
-                let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let _ = failed_events.send(Event::Summary(Summary { duration_ms, ..Summary::default() }));
-                Exit::Interrupted
-            }
-        };
-        drop(failed_events);
-        // A renderer that failed (a closed pipe) has nothing more to say.
-        let _ = renderer.await;
-        exit
-    });
-    // Whatever still blocks (reading standard input) must not hold the process.
-    runtime.shutdown_background();
-    exit.into()
-}
-
-/// Waits for Ctrl-C or SIGTERM.
-async fn asked_to_end() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
-}
-
+/// The platform as its files have it, or as `up` brought it to the ops instance, whole.
 pub(crate) fn platform(common: &Common) -> Result<Platform, Failed> {
-    let environment = match &common.env {
-        Some(environment) => environment.clone(),
-        None => only_environment(&common.platform)?,
-    };
+    if common.platform.extension().is_some_and(|kind| kind == "json") {
+        let unread = |why: String| {
+            let message = format!("the platform {} cannot be read: {why}", common.platform.display());
+            Failed::usage(message, "`bascule up` writes it on the ops instance")
+        };
+        let text = std::fs::read(&common.platform).map_err(|error| unread(error.to_string()))?;
+        return serde_json::from_slice(&text).map_err(|error| unread(error.to_string()));
+    }
+    let environment = environment(common)?;
     Ok(bascule_spec::load(&Disk, &common.platform, &environment)?)
 }
 
-fn only_environment(platform: &Path) -> Result<String, Failed> {
+fn environment(common: &Common) -> Result<String, Failed> {
+    match &common.env {
+        Some(environment) => Ok(environment.clone()),
+        None => only_environment(&common.platform),
+    }
+}
+
+/// The environments of a platform: those whose overlays lie beside it.
+pub(crate) fn environments(platform: &Path) -> Result<Vec<String>, Failed> {
     if !platform.exists() {
         return Err(Failed::usage(
             format!("there is no platform file {}", platform.display()),
-            "name it with --platform FILE, or go to its folder",
+            "name it with --platform FILE, go to its folder, or begin one: bascule init",
         ));
     }
     let folder = platform.parent().unwrap_or(Path::new("")).join("env");
-    let names = Disk.list(&folder);
-    let names: Vec<&str> =
-        names.iter().filter_map(|name| name.strip_suffix(".toml")).filter(|name| !name.contains('.')).collect();
-    match names[..] {
-        [only] => Ok(only.to_owned()),
-        [] => Err(Failed::usage(
+    let names = Disk.list(&folder).into_iter();
+    let names: Vec<String> = names
+        .filter_map(|name| name.strip_suffix(".toml").map(str::to_owned))
+        .filter(|name| !name.contains('.'))
+        .collect();
+    if names.is_empty() {
+        return Err(Failed::usage(
             format!("{} has no environments", platform.display()),
             format!("write one, e.g. {}", folder.join("lab.toml").display()),
-        )),
+        ));
+    }
+    Ok(names)
+}
+
+fn only_environment(platform: &Path) -> Result<String, Failed> {
+    let names = environments(platform)?;
+    match &names[..] {
+        [only] => Ok(only.clone()),
         _ => Err(Failed::usage(
             format!("which environment? {} has {}", platform.display(), names.join(", ")),
             "name it with --env NAME, or set BASCULE_ENV",
@@ -231,29 +206,76 @@ fn only_environment(platform: &Path) -> Result<String, Failed> {
     }
 }
 
-fn engine(platform: &Platform) -> Result<Engine, Failed> {
-    let secrets = SecretsFile::load(platform)?;
-    let incus: Arc<dyn Incus> = Arc::new(Client::unix(&platform.incus.socket)?);
-    let program = std::fs::read("/proc/self/exe").map_err(|error| {
-        Failed::usage(format!("the agent (this program) cannot be read: {error}"), "is /proc there?")
+/// The daemon that the platform's instances live on.
+pub(crate) fn incus(platform: &Platform, secrets: &dyn Secrets) -> Result<Client, Failed> {
+    let https = match &platform.incus.endpoint {
+        Endpoint::Socket(socket) => return Ok(Client::unix(socket)?),
+        Endpoint::Https(https) => https,
+    };
+    let server = &https.server_certificate;
+    let server = std::fs::read_to_string(server).map_err(|error| {
+        let message = format!("the daemon's certificate {} cannot be read: {error}", server.display());
+        Failed::usage(message, "`bascule host up` brings it from the host")
     })?;
-    Ok(Engine {
-        incus,
-        agent: AgentProgram::new(program.into()),
-        secrets: Arc::new(secrets),
+    let (certificate, key) = operators::identity(https, secrets)?;
+    let identity = Identity { certificate: &certificate, key: &key };
+    Ok(Client::https(https.address.into(), identity, &server)?)
+}
+
+/// This program is its own agent.
+pub(crate) fn this_program() -> AgentProgram {
+    AgentProgram::read_meanwhile("/proc/self/exe")
+}
+
+pub(crate) fn engine(platform: &Platform, incus: Client, secrets: Opened, agent: AgentProgram) -> Engine {
+    let secrets: Arc<dyn Secrets> = Arc::new(secrets);
+    Engine {
+        incus: Arc::new(incus),
+        agent,
+        authority: Arc::new(Signer(secrets.clone())),
+        secrets,
         blobs: Arc::new(Folder(platform.release.artifacts.clone())),
         base: Arc::new(Debootstrap { cache: cache_folder() }),
         clock: Arc::new(RealClock { began: Instant::now() }),
         parallel: Parallel::default(),
         generation: None,
-    })
+    }
+}
+
+pub(crate) fn cache_folder() -> PathBuf {
+    home_folder("XDG_CACHE_HOME", ".cache").unwrap_or_else(|| PathBuf::from("/var/cache")).join("bascule")
+}
+
+/// The age key of this person or machine.
+pub(crate) fn age_key(common: &Common) -> PathBuf {
+    let default = || {
+        let config = home_folder("XDG_CONFIG_HOME", ".config").unwrap_or_else(|| PathBuf::from("/etc"));
+        config.join("bascule/age.key")
+    };
+    common.age_key.clone().unwrap_or_else(default)
+}
+
+/// A folder of the person who runs this, as the XDG base directories say; `None` for who has no home.
+fn home_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    path_of(variable).or_else(|| path_of("HOME").map(|home| home.join(below_home)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment beside clap")]
-fn cache_folder() -> PathBuf {
-    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
-    cache.unwrap_or_else(|| PathBuf::from("/var/cache")).join("bascule")
+pub(crate) fn path_of(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Whether a program is on the search path, or where only root looks for some.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment beside clap")]
+pub(crate) fn is_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let roots = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(roots).any(|folder| is_executable(&folder.join(name)))
+}
+
+/// Whether a file can be run by somebody.
+fn is_executable(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 /// Who runs this, for the history.
@@ -276,11 +298,18 @@ impl Clock for RealClock {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     fn unix_ms(&self) -> i64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        i64::try_from(since_1970().as_millis()).unwrap_or(i64::MAX)
     }
+}
+
+pub(crate) fn unix_s() -> u64 {
+    since_1970().as_secs()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A commit as typed.

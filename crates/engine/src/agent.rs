@@ -1,47 +1,91 @@
 //! One call of the agent in an instance: a request in, reports out.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use bascule_incus::{Error as IncusError, Exec, Exited, FileKind, InstanceFile};
-use bascule_plan::agent::{Mode, Report, Request};
-use bascule_plan::{Content, Resource, Step};
+use bascule_incus::{Error as IncusError, Exited};
+use bascule_plan::agent::{Mode, PROGRAM, Report, Request, SecretValue};
+use bascule_plan::{Certificate, Content, Resource, Step};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
+use crate::reach::{Call, HostError, shell};
 use crate::{Run, hex};
 
 /// Where programs of the agent lie on an instance; one for each digest, so that two versions never mix.
 const AGENT_DIR: &str = "/usr/local/lib/bascule";
+/// Puts what comes on standard input in place, and removes what earlier versions left. One call, where the files API would
+/// take four.
+const BRING: &str = r#"mkdir -p "$2"
+find "$2" -name 'agent-*' -mmin +1440 -delete
+cat >"$0"
+[ "$(stat -c %s "$0")" = "$3" ] || { rm "$0"; echo 'the program was cut off on its way' >&2; exit 1; }
+chmod 0755 "$0"
+mv "$0" "$1"
+ln -sfn "$1" "$4""#;
+/// So often an instance is called that does not say a word: Incus may let nobody in for some seconds (`SOCKET_IDLE_TIMEOUT`
+/// of its client says why).
+const CALLS_MAX: usize = 4;
 /// After so long without a word from an instance the run says so.
 const SILENCE_MS: u64 = 20_000;
 
-/// The agent as bytes, brought to an instance the first time it is called there.
+/// An executable that speaks the agent's protocol when its only argument is `agent`, brought to an instance the first time
+/// it is called there.
 #[derive(Clone)]
-pub struct AgentProgram {
+pub struct AgentProgram(Arc<LazyLock<Read, Box<dyn FnOnce() -> Read + Send>>>);
+
+type Read = Result<Program, String>;
+
+struct Program {
     bytes: Bytes,
+    /// Where it lies on an instance.
     path: String,
 }
 
 impl std::fmt::Debug for AgentProgram {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AgentProgram").field("path", &self.path).field("bytes", &self.bytes.len()).finish()
+        f.debug_struct("AgentProgram").finish_non_exhaustive()
     }
 }
 
 impl AgentProgram {
-    /// `bytes` is an executable that speaks the agent's protocol when its only argument is `agent`.
     pub fn new(bytes: Bytes) -> Self {
-        let digest = hex(&Sha256::digest(&bytes));
-        let path = format!("{AGENT_DIR}/agent-{}", &digest[..16]);
-        Self { bytes, path }
+        Self::read_by(move || Ok(bytes))
+    }
+
+    /// Reads and digests it on a thread of its own, while Incus is asked what is there: it is large, and wanted only then.
+    pub fn read_meanwhile(file: &'static str) -> Self {
+        let program =
+            Self::read_by(move || std::fs::read(file).map(Bytes::from).map_err(|error| format!("{file}: {error}")));
+        let lazy = program.0.clone();
+        std::thread::spawn(move || _ = LazyLock::force(&lazy));
+        program
+    }
+
+    fn read_by(read: impl FnOnce() -> Result<Bytes, String> + Send + 'static) -> Self {
+        let digested = |bytes: Bytes| {
+            let digest = hex(&Sha256::digest(&bytes));
+            Program { bytes, path: format!("{AGENT_DIR}/agent-{}", &digest[..16]) }
+        };
+        let read: Box<dyn FnOnce() -> Read + Send> = Box::new(move || read().map(digested));
+        Self(Arc::new(LazyLock::new(read)))
+    }
+
+    fn get(&self) -> Result<&Program, AgentError> {
+        LazyLock::force(&self.0).as_ref().map_err(|error| AgentError::Unreadable(error.clone()))
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
+    #[error("the agent's program cannot be read: {0}")]
+    Unreadable(String),
     #[error("the instance could not be reached")]
     Incus(#[from] IncusError),
+    #[error(transparent)]
+    Host(#[from] HostError),
     #[error("the agent was cut off before it had answered for every step (exit code {code})")]
     Cut { code: i32, stderr: String },
     #[error("the agent said something that is not its protocol: {line}")]
@@ -50,6 +94,8 @@ pub enum AgentError {
     Shell { code: i32, stderr: String },
     #[error("{0}")]
     Secret(String),
+    #[error("no certificate can be issued: {0}")]
+    Certificate(String),
     #[error("the plan does not fit into a request")]
     Encode(#[source] serde_json::Error),
 }
@@ -81,59 +127,42 @@ impl Run {
         limit: Duration,
         on_report: &mut impl FnMut(Report),
     ) -> Result<(), AgentError> {
-        let mut heard = false;
-        let mut hear = |report| {
-            heard = true;
-            on_report(report);
-        };
-        match self.call_once(instance, request.clone(), limit, &mut hear).await {
-            Err(AgentError::Cut { code: Exited::NOT_FOUND, .. }) => self.bring_agent(instance).await?,
-            // The connection broke before the agent had said a word: it most likely never began, and if it did, the next
-            // one waits for it.
-            Err(AgentError::Incus(IncusError::Interrupted { .. })) if !heard => {
-                self.progress(Some(instance), "the call did not get through; calling again".to_owned());
+        let mut answer = Ok(());
+        for call in 1..=CALLS_MAX {
+            let mut heard = false;
+            let mut hear = |report| {
+                heard = true;
+                on_report(report);
+            };
+            answer = self.call_once(instance, request.clone(), limit, &mut hear).await;
+            // The connection broke before the agent had said a word: it most likely never began, and if it did, the next one
+            // waits for it.
+            let is_lost = !heard && matches!(answer, Err(AgentError::Incus(IncusError::Interrupted { .. })));
+            if !is_lost || call == CALLS_MAX {
+                break;
             }
-            answer => return answer,
+            self.progress(Some(instance), "the call did not get through; calling again".to_owned());
         }
-        self.call_once(instance, request, limit, on_report).await
+        if let Err(AgentError::Cut { code: Exited::NOT_FOUND, .. }) = answer {
+            self.bring_agent(instance).await?;
+            answer = self.call_once(instance, request, limit, on_report).await;
+        }
+        answer
     }
 
     async fn bring_agent(&self, instance: &str) -> Result<(), AgentError> {
-        let project = &self.project;
-        let AgentProgram { bytes, path } = &self.engine.agent;
-        self.make_directory(instance, AGENT_DIR, 0o755).await?;
-        // Pushed beside, under a name of this call's own, and renamed by the instance itself: neither a killed push nor
+        let Program { bytes, path } = self.engine.agent.get()?;
+        // Written beside, under a name of this call's own, and renamed when it is whole: neither a call that was cut nor
         // another run at the same moment leaves half a program at the path.
         let staged = format!("{path}.{}-{}", std::process::id(), self.now_ms());
-        let file = InstanceFile { kind: FileKind::File(bytes.clone()), uid: 0, gid: 0, mode: 0o755 };
-        self.engine.incus.push_file(project, instance, &staged, file).await?;
-        let install = "find \"$2\" -name 'agent-*' -mmin +1440 -delete; mv \"$0\" \"$1\"";
-        self.shell(instance, install, &[&staged, path, AGENT_DIR]).await
+        let size = bytes.len().to_string();
+        let arguments = [&staged, path, AGENT_DIR, &size, PROGRAM];
+        shell(&*self.reach, instance, BRING, &arguments, bytes.clone()).await.map(drop)
     }
 
     /// Runs a short piece of shell in an instance, before there is an agent or beside it.
     pub(crate) async fn shell(&self, instance: &str, script: &str, arguments: &[&str]) -> Result<(), AgentError> {
-        let argv = ["/bin/sh", "-ec", script].into_iter().chain(arguments.iter().copied());
-        let (stdout, _discarded) = mpsc::channel(1);
-        let exec = Exec::new(argv, Duration::from_mins(2));
-        let exited = self.engine.incus.exec(&self.project, instance, exec, stdout).await?;
-        match exited.code {
-            0 => Ok(()),
-            code => Err(AgentError::Shell { code, stderr: exited.stderr_tail }),
-        }
-    }
-
-    /// Makes a directory and its parents' last one, where they are missing.
-    pub(crate) async fn make_directory(&self, instance: &str, path: &str, mode: u32) -> Result<(), IncusError> {
-        let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
-        for (path, mode) in [(parent, 0o755), (path, mode)] {
-            let directory = InstanceFile { kind: FileKind::Directory, uid: 0, gid: 0, mode };
-            match self.engine.incus.push_file(&self.project, instance, path, directory).await {
-                Ok(()) | Err(IncusError::AlreadyExists { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        shell(&*self.reach, instance, script, arguments, Bytes::new()).await.map(drop)
     }
 
     async fn call_once(
@@ -144,8 +173,8 @@ impl Run {
         on_report: &mut impl FnMut(Report),
     ) -> Result<(), AgentError> {
         let (sender, mut receiver) = mpsc::channel(64);
-        let exec = Exec::new([self.engine.agent.path.as_str(), "agent"], limit).stdin(request);
-        let exited = self.engine.incus.exec(&self.project, instance, exec, sender);
+        let call = Call::new([self.engine.agent.get()?.path.as_str(), "agent"], limit).stdin(request);
+        let exited = self.reach.exec(instance, call, sender);
         let reports = async {
             let mut lines = Lines::default();
             let mut done = false;
@@ -180,17 +209,37 @@ impl Run {
     fn request(&self, mode: Mode, steps: &[Step]) -> Result<Bytes, AgentError> {
         let names = steps.iter().filter_map(|step| match &step.resource {
             Resource::File(file) => match &file.content {
-                Content::Secret(name) => Some(name),
+                Content::Secret(secret) => Some(&secret.name),
                 Content::Text(_) => None,
             },
             _ => None,
         });
         let secrets = names
-            .map(|name| self.engine.secrets.value(name).map(|value| (name.clone(), value)))
+            .map(|name| {
+                let value = self.engine.secrets.value(name)?;
+                let fingerprint_key = self.engine.secrets.fingerprint_key(name);
+                Ok((name.clone(), SecretValue { value, fingerprint_key }))
+            })
             .collect::<Result<_, _>>()
             .map_err(AgentError::Secret)?;
-        let request = Request { mode, generation: self.engine.generation, steps: steps.to_vec(), secrets };
+        let certificates = match mode {
+            Mode::Check => BTreeMap::new(),
+            Mode::Apply => self.certificates(steps)?,
+        };
+        let generation = self.engine.generation;
+        let request = Request { mode, generation, steps: steps.to_vec(), secrets, certificates };
         serde_json::to_vec(&request).map(Bytes::from).map_err(AgentError::Encode)
+    }
+
+    /// A new certificate for each step that may need one: whether it does is seen on the instance.
+    fn certificates(&self, steps: &[Step]) -> Result<BTreeMap<String, String>, AgentError> {
+        let now_s = u64::try_from(self.unix_ms() / 1000).unwrap_or_default();
+        let wanted = steps.iter().filter_map(|step| match &step.resource {
+            Resource::Certificate(certificate) => Some(&**certificate),
+            _ => None,
+        });
+        let issue = |wanted: &Certificate| Ok((wanted.path.clone(), self.engine.authority.issue(wanted, now_s)?));
+        wanted.map(issue).collect::<Result<_, _>>().map_err(AgentError::Certificate)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where lines meet: milestones and leases of one run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bascule_plan::{Lease, LineItem, Plan};
 use tokio::sync::Notify;
@@ -10,7 +10,6 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(crate) struct Board {
     state: Mutex<State>,
-    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -21,6 +20,21 @@ struct State {
     leases: BTreeMap<String, Held>,
     /// Lines that ended without getting to their end.
     failed: BTreeSet<String>,
+    /// Who waits for what, by the name of the milestone or lease: only those are woken, or a large plan would spend its
+    /// time with waking everybody for everything.
+    waiting: BTreeMap<String, Arc<Notify>>,
+}
+
+impl State {
+    fn woken_by(&mut self, what: &str) -> Arc<Notify> {
+        self.waiting.entry(what.to_owned()).or_default().clone()
+    }
+
+    fn wake(&self, what: &str) {
+        if let Some(waiting) = self.waiting.get(what) {
+            waiting.notify_waiters();
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +44,17 @@ struct Held {
     queue: Vec<String>,
     taken: BTreeSet<String>,
     holders: BTreeSet<String>,
+    /// How many at the head of the queue have taken it or do not need it: the next one's turn it is.
+    passed: usize,
+}
+
+impl Held {
+    fn take(&mut self, instance: &str) {
+        self.taken.insert(instance.to_owned());
+        while self.queue.get(self.passed).is_some_and(|line| self.taken.contains(line)) {
+            self.passed += 1;
+        }
+    }
 }
 
 /// A line cannot go on, because another one that it waits for failed.
@@ -42,17 +67,21 @@ pub(crate) struct HeldBack {
 impl Board {
     pub(crate) fn new(plan: &Plan) -> Self {
         let mut state = State::default();
+        let mut takers: BTreeMap<&String, Vec<&str>> = BTreeMap::new();
+        for line in &plan.lines {
+            for item in &line.items {
+                if let LineItem::Take(lease) = item {
+                    takers.entry(lease).or_default().push(&line.instance);
+                }
+            }
+        }
         for (name, lease) in &plan.leases {
-            let takers: Vec<&str> = plan
-                .lines
-                .iter()
-                .filter(|line| line.items.iter().any(|item| matches!(item, LineItem::Take(taken) if taken == name)))
-                .map(|line| line.instance.as_str())
-                .collect();
-            let position = |instance: &str| lease.order.iter().position(|listed| listed == instance);
-            let mut queue: Vec<String> = takers.into_iter().map(str::to_owned).collect();
-            queue.sort_by_key(|instance| position(instance).unwrap_or(usize::MAX));
-            state.leases.insert(name.clone(), Held { lease: Some(lease.clone()), queue, ..Held::default() });
+            let position: BTreeMap<&str, usize> =
+                lease.order.iter().enumerate().map(|(n, instance)| (instance.as_str(), n)).collect();
+            let held = Held { lease: Some(lease.clone()), ..Held::default() };
+            let queue = &mut state.leases.entry(name.clone()).or_insert(held).queue;
+            queue.extend(takers.get(name).into_iter().flatten().map(|instance| (*instance).to_owned()));
+            queue.sort_by_key(|instance| position.get(instance.as_str()).copied().unwrap_or(usize::MAX));
         }
         for line in &plan.lines {
             for item in &line.items {
@@ -61,7 +90,7 @@ impl Board {
                 }
             }
         }
-        Self { state: Mutex::new(state), changed: Notify::new() }
+        Self { state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -69,15 +98,17 @@ impl Board {
     }
 
     pub(crate) fn reach(&self, milestone: &str) {
-        self.state().reached.insert(milestone.to_owned());
-        self.changed.notify_waiters();
+        let mut state = self.state();
+        state.reached.insert(milestone.to_owned());
+        state.wake(milestone);
     }
 
     /// The line will go no further: whoever waits for it is held back, and what it held stays held, since the health
     /// gate was never passed.
     pub(crate) fn fail(&self, instance: &str) {
-        self.state().failed.insert(instance.to_owned());
-        self.changed.notify_waiters();
+        let mut state = self.state();
+        state.failed.insert(instance.to_owned());
+        state.waiting.values().for_each(|waiting| waiting.notify_waiters());
     }
 
     /// Waits until the milestone was reached; `waiting` is called once, if it was not yet.
@@ -90,47 +121,64 @@ impl Board {
             let dead = reachers.iter().find(|line| state.failed.contains(*line))?;
             Some(Err(HeldBack { by: dead.clone(), what: milestone.to_owned() }))
         };
-        self.until(milestone_of, || waiting(format!("waits for {milestone}"))).await
+        self.until(milestone, milestone_of, || waiting(format!("waits for {milestone}"))).await
     }
 
     /// Takes the lease once it is this line's turn and fewer lines than its capacity hold it.
     pub(crate) async fn take(&self, name: &str, instance: &str, waiting: impl FnOnce(String)) -> Result<(), HeldBack> {
         let attempt = |state: &mut State| {
-            let failed = state.failed.clone();
-            let held = state.leases.entry(name.to_owned()).or_default();
-            let ahead = held.queue.iter().take_while(|line| *line != instance);
-            let dead = ahead.clone().chain(&held.holders).find(|line| failed.contains(*line));
-            if let Some(dead) = dead {
-                return Some(Err(HeldBack { by: dead.clone(), what: format!("lease {name}") }));
+            let State { leases, failed, .. } = state;
+            let held = leases.entry(name.to_owned()).or_default();
+            if !failed.is_empty() {
+                let ahead = held.queue.iter().take_while(|line| *line != instance);
+                if let Some(dead) = ahead.chain(&held.holders).find(|line| failed.contains(*line)) {
+                    return Some(Err(HeldBack { by: dead.clone(), what: format!("lease {name}") }));
+                }
             }
             let capacity = held.lease.as_ref().map_or(1, |lease| lease.capacity);
-            if held.holders.len() >= capacity || ahead.clone().any(|line| !held.taken.contains(line)) {
+            let is_next = held.queue.get(held.passed).is_none_or(|next| next == instance);
+            if held.holders.len() >= capacity || !is_next {
                 return None;
             }
-            held.taken.insert(instance.to_owned());
+            held.take(instance);
             held.holders.insert(instance.to_owned());
             Some(Ok(()))
         };
-        let taken = self.until_mut(attempt, || waiting(format!("waits for its turn with the lease {name}"))).await;
-        self.changed.notify_waiters();
+        let taken =
+            self.until_mut(name, attempt, || waiting(format!("waits for its turn with the lease {name}"))).await;
+        self.state().wake(name);
         taken
     }
 
+    /// The line has nothing to do while it holds the lease: whoever comes after it need not wait for its turn.
+    pub(crate) fn pass(&self, name: &str, instance: &str) {
+        let mut state = self.state();
+        state.leases.entry(name.to_owned()).or_default().take(instance);
+        state.wake(name);
+    }
+
     pub(crate) fn release(&self, name: &str, instance: &str) {
-        if let Some(held) = self.state().leases.get_mut(name) {
+        let mut state = self.state();
+        if let Some(held) = state.leases.get_mut(name) {
             held.holders.remove(instance);
         }
-        self.changed.notify_waiters();
+        state.wake(name);
     }
 
-    async fn until<T>(&self, answer: impl Fn(&State) -> Option<T>, waiting: impl FnOnce()) -> T {
-        self.until_mut(|state| answer(state), waiting).await
+    async fn until<T>(&self, what: &str, answer: impl Fn(&State) -> Option<T>, waiting: impl FnOnce()) -> T {
+        self.until_mut(what, |state| answer(state), waiting).await
     }
 
-    async fn until_mut<T>(&self, mut answer: impl FnMut(&mut State) -> Option<T>, waiting: impl FnOnce()) -> T {
+    async fn until_mut<T>(
+        &self,
+        what: &str,
+        mut answer: impl FnMut(&mut State) -> Option<T>,
+        waiting: impl FnOnce(),
+    ) -> T {
+        let changed = self.state().woken_by(what);
         let mut waiting = Some(waiting);
         loop {
-            let notified = self.changed.notified();
+            let notified = changed.notified();
             tokio::pin!(notified);
             // Registered before the look, so that a change between the two is not missed.
             notified.as_mut().enable();
@@ -147,43 +195,8 @@ impl Board {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
-    use bascule_plan::{Line, Machine, MachineAction, World};
-
     use super::*;
-
-    fn plan(lines: &[(&str, Vec<LineItem>)], order: &[&str]) -> Plan {
-        let machine = Machine {
-            action: MachineAction::Keep,
-            reason: String::new(),
-            address: Ipv4Addr::LOCALHOST,
-            mac: String::new(),
-            image_packages: BTreeSet::new(),
-            config: BTreeMap::new(),
-        };
-        let line = |(instance, items): &(&str, Vec<LineItem>)| Line {
-            instance: (*instance).to_owned(),
-            roles: vec![],
-            machine: machine.clone(),
-            items: items.clone(),
-            notes: vec![],
-        };
-        let order = order.iter().map(|name| (*name).to_owned()).collect();
-        Plan {
-            world: World {
-                project: "p".into(),
-                bridge: "b".into(),
-                gateway: Ipv4Addr::LOCALHOST,
-                prefix_len: 24,
-                dynamic: (Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST),
-                mtu: None,
-                pool: "default".into(),
-            },
-            leases: [("roll".to_owned(), Lease { capacity: 1, order })].into(),
-            lines: lines.iter().map(line).collect(),
-        }
-    }
+    use crate::nothing::plan;
 
     fn take() -> LineItem {
         LineItem::Take("roll".into())
@@ -204,6 +217,14 @@ mod tests {
         tokio::join!(line("a"), line("b"), line("c"));
         let expected = ["c takes", "c releases", "a takes", "a releases", "b takes", "b releases"];
         assert_eq!(*order.lock().unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_does_not_take_its_lease_lets_those_behind_it_go_on() {
+        let plan = plan(&[("a", vec![take()]), ("b", vec![take()])], &["a", "b"]);
+        let board = Board::new(&plan);
+        let (taken, ()) = tokio::join!(board.take("roll", "b", |_| ()), async { board.pass("roll", "a") });
+        assert_eq!(taken, Ok(()));
     }
 
     #[tokio::test]

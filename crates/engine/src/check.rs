@@ -45,18 +45,49 @@ pub(crate) struct Finding {
     pub(crate) duration_ms: u64,
 }
 
+impl Thing {
+    /// What is below a line, as it was planned.
+    pub(crate) fn unchanged(line: &Line) -> Self {
+        let (kind, reason) = match &line.machine {
+            Some(machine) => (ThingKind::Instance, machine.reason.as_str()),
+            None => (ThingKind::Host, "it answers"),
+        };
+        Self { kind, name: line.instance.clone(), outcome: Outcome::Unchanged, reason: reason.to_owned() }
+    }
+}
+
 impl CheckedLine {
     pub(crate) fn is_unchanged(&self) -> bool {
         self.failure.is_none() && self.findings.iter().all(|finding| finding.outcome == Outcome::Unchanged)
     }
 
-    pub(crate) fn is_step_unchanged(&self, line: &Line, id: &str) -> bool {
-        line.machine.action == MachineAction::Keep
-            && self.findings.iter().any(|finding| finding.id == id && finding.outcome == Outcome::Unchanged)
+    fn differing(&self) -> impl Iterator<Item = &str> {
+        let findings = self.findings.iter().filter(|finding| finding.outcome != Outcome::Unchanged);
+        findings.map(|finding| finding.id.as_str())
+    }
+
+    pub(crate) fn is_step_unchanged(&self, id: &str) -> bool {
+        self.findings.iter().any(|finding| finding.id == id && finding.outcome == Outcome::Unchanged)
     }
 }
 
 impl Checked {
+    /// The ids of the steps that were not found right, line by line.
+    pub fn differing(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().flat_map(CheckedLine::differing)
+    }
+
+    /// The same with the instance of each, of the plan that was checked.
+    pub fn differing_on<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let lines = plan.lines.iter().zip(&self.lines);
+        lines.flat_map(|(line, checked)| checked.differing().map(|step| (line.instance.as_str(), step)))
+    }
+
+    /// The instances that run and could not be asked.
+    pub fn failures(&self) -> impl Iterator<Item = &Failure> {
+        self.lines.iter().filter_map(|line| line.failure.as_ref())
+    }
+
     /// True when applying would change nothing.
     pub fn is_unchanged(&self) -> bool {
         self.things.iter().all(|thing| thing.outcome == Outcome::Unchanged)
@@ -64,19 +95,32 @@ impl Checked {
     }
 }
 
+/// What is below the line stays as it is: the instance is kept, or it is a host.
+fn is_kept(line: &Line) -> bool {
+    line.machine.as_ref().is_none_or(|machine| machine.action == MachineAction::Keep)
+}
+
 impl Run {
-    /// Asks Incus for the things around, and every running instance for its whole line, in one call each.
-    pub(crate) async fn check(&self, plan: &Plan) -> Result<Checked, EngineError> {
-        let mut things = self.check_world(&plan.world).await?;
-        things.extend(self.check_images(plan).await?);
-        let instances = self.engine.incus.instances(&self.project).await?;
-        let instances: BTreeMap<_, _> =
-            instances.into_iter().map(|instance| (instance.name.clone(), instance)).collect();
+    /// Asks Incus for the things around, and every running instance for its whole line, in one call each. Changes
+    /// nothing, and emits nothing.
+    pub async fn check(&self, plan: &Plan) -> Result<Checked, EngineError> {
+        plan.check().map_err(EngineError::Plan)?;
+        self.count_instances(plan.lines.len());
+        let mut things = Vec::new();
+        let mut instances = BTreeMap::new();
+        if let Some(world) = &plan.world {
+            things.extend(self.check_world(world).await?);
+            let is_project = |thing: &Thing| thing.kind == ThingKind::Project && thing.outcome == Outcome::Unchanged;
+            let project_exists = things.iter().any(is_project);
+            things.extend(self.check_images(plan, self.shows_shared(project_exists)).await?);
+            let existing = self.engine.incus.instances(&self.project).await?;
+            instances.extend(existing.into_iter().map(|instance| (instance.name.clone(), instance)));
+        }
         let checks = plan.lines.iter().map(|line| async {
             let existing = instances.get(&line.instance);
-            let machine = self.machine_differs(line, existing);
-            let may_ask = line.machine.action == MachineAction::Keep
-                && existing.is_some_and(|instance| instance.status == Status::Running);
+            let machine = line.machine.as_ref().and_then(|machine| self.machine_differs(machine, existing));
+            let runs = existing.is_some_and(|instance| instance.status == Status::Running);
+            let may_ask = is_kept(line) && (runs || line.machine.is_none());
             let asked = if may_ask { self.ask(line).await } else { Ok(Vec::new()) };
             let (findings, failure) = match asked {
                 Ok(findings) => (findings, None),
@@ -88,7 +132,7 @@ impl Run {
         Ok(Checked { things, lines })
     }
 
-    async fn ask(&self, line: &Line) -> Result<Vec<Finding>, EngineError> {
+    pub(crate) async fn ask(&self, line: &Line) -> Result<Vec<Finding>, EngineError> {
         let steps: Vec<_> = line.steps().cloned().collect();
         if steps.is_empty() {
             return Ok(Vec::new());
@@ -96,7 +140,7 @@ impl Run {
         let mut findings = Vec::with_capacity(steps.len());
         let called = self
             .call_agent(&line.instance, Mode::Check, &steps, |report| {
-                if let Report::End { step, outcome, reason, duration_ms, evidence } = report {
+                if let Report::End { step, outcome, reason, duration_ms, evidence, .. } = report {
                     findings.push(Finding { id: step, outcome, reason, evidence, duration_ms });
                 }
             })
@@ -122,14 +166,16 @@ impl Run {
                 self.failure(Failure { instance: Some(line.instance.clone()), ..failure.clone() });
                 continue;
             }
-            let (outcome, reason) = match &found.machine {
+            let thing = Thing::unchanged(line);
+            let would_change = |reason| Thing { outcome: Outcome::WouldChange, reason, ..thing.clone() };
+            let thing = match &found.machine {
                 Some(reason) if found.findings.is_empty() => {
-                    (Outcome::WouldChange, format!("{reason}; {} steps follow", line.steps().count()))
+                    would_change(format!("{reason}; {} steps follow", line.steps().count()))
                 }
-                Some(reason) => (Outcome::WouldChange, reason.clone()),
-                None => (Outcome::Unchanged, line.machine.reason.clone()),
+                Some(reason) => would_change(reason.clone()),
+                None => thing,
             };
-            self.thing(Thing { kind: ThingKind::Instance, name: line.instance.clone(), outcome, reason }, 0);
+            self.thing(thing, 0);
             for message in &line.notes {
                 self.emit(Event::Note { message: format!("{}: {message}", line.instance) });
             }

@@ -36,7 +36,7 @@ impl Run {
                 incus.delete_volume(project, pool, &volume.name).await?;
             }
         }
-        let ours = incus.network(NETWORK_PROJECT, bridge).await?.filter(|network| self.owns(&network.config));
+        let ours = incus.network(self.shows_shared(exists), bridge).await?.filter(|network| self.owns(&network.config));
         if ours.is_some() {
             incus.delete_network(NETWORK_PROJECT, bridge).await?;
             self.destroyed(ThingKind::Network, bridge, 0);
@@ -55,8 +55,13 @@ impl Run {
                 incus.delete_profile(project, &profile.name).await?;
             }
         }
-        incus.delete_project(project).await?;
-        self.destroyed(ThingKind::Project, project, 0);
+        match incus.delete_project(project).await {
+            Ok(()) => self.destroyed(ThingKind::Project, project, 0),
+            Err(IncusError::Refused { status: 403, .. }) => self.note(format!(
+                "the empty project {project} and its bridge stay: they are its host's, and this certificate may not remove them"
+            )),
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 

@@ -50,6 +50,7 @@ impl EngineError {
             Self::Agent { source: AgentError::Cut { .. }, .. } => {
                 Some("the instance was stopped or the agent was killed; run this again".to_owned())
             }
+            Self::Agent { source: AgentError::Host(error), .. } => error.hint(),
             Self::World { hint, .. } => Some(hint.clone()),
             Self::Boot { instance, .. } => {
                 Some(format!("look at its log with `bascule logs {instance}`, then run this again"))

@@ -13,6 +13,8 @@ pub struct Glance {
     pub version: Option<String>,
     /// The first thing that is not right.
     pub problem: Option<String>,
+    /// The last second, since 1970, at which each of its certificates is good, by its path.
+    pub certificates: BTreeMap<String, u64>,
 }
 
 impl Run {
@@ -25,13 +27,16 @@ impl Run {
             let mut glance = Glance::default();
             let asked = self
                 .call_agent(&line.instance, Mode::Check, &steps, |report| {
-                    let Report::End { step: id, outcome, reason, evidence, .. } = report else { return };
+                    let Report::End { step: id, outcome, reason, expires_s, evidence, .. } = report else { return };
                     let Some(step) = steps.iter().find(|step| step.id == id) else { return };
                     if matches!(step.resource, Resource::Packages(_)) {
                         let first = reason.split(',').next().map(str::to_owned);
                         glance.version = glance.version.take().or(first);
                     }
-                    if outcome != Outcome::Unchanged && glance.problem.is_none() {
+                    // That one is due for renewal is no fault of the instance; the date says when it becomes one.
+                    if let Resource::Certificate(certificate) = &step.resource {
+                        glance.certificates.extend(expires_s.map(|expires_s| (certificate.path.clone(), expires_s)));
+                    } else if outcome != Outcome::Unchanged && glance.problem.is_none() {
                         let answer = evidence.last_answer.map(|answer| format!(" ({answer})")).unwrap_or_default();
                         glance.problem = Some(format!("{}: {reason}{answer}", step.title));
                     }

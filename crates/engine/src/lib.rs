@@ -15,6 +15,9 @@ mod image;
 mod line;
 mod lock;
 mod machine;
+#[cfg(test)]
+mod nothing;
+mod reach;
 mod run;
 mod world;
 
@@ -22,7 +25,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use bascule_incus::Incus;
-use bascule_plan::Blob;
+use bascule_plan::{Blob, Certificate, FingerprintKey};
 use bytes::Bytes;
 
 pub use agent::{AgentError, AgentProgram};
@@ -32,6 +35,7 @@ pub use error::EngineError;
 pub use glance::Glance;
 pub use image::{BaseFiles, BaseImage, Debootstrap, ImageError, base_alias};
 pub use lock::{Claim, Holder, Lock, LockError, LockState};
+pub use reach::{Call, HostError, Hosts, Pins, Reach, Transport, shell};
 pub use run::{Clock, Converged, Run};
 
 /// What every run needs, made once by the caller.
@@ -40,6 +44,7 @@ pub struct Engine {
     pub incus: Arc<dyn Incus>,
     pub agent: AgentProgram,
     pub secrets: Arc<dyn Secrets>,
+    pub authority: Arc<dyn Authority>,
     pub blobs: Arc<dyn Blobs>,
     /// Makes the base image where it is missing.
     pub base: Arc<dyn BaseImage>,
@@ -67,6 +72,15 @@ impl Default for Parallel {
 /// Gives the value of a secret by its name, or says why not and what to do.
 pub trait Secrets: Send + Sync + Debug {
     fn value(&self, name: &str) -> Result<String, String>;
+
+    /// What tells values of this secret apart.
+    fn fingerprint_key(&self, name: &str) -> FingerprintKey;
+}
+
+/// Issues a certificate with a new key, or says why not and what to do.
+pub trait Authority: Send + Sync + Debug {
+    /// PEM, the certificate first. `now_s`: seconds since 1970 began, UTC.
+    fn issue(&self, wanted: &Certificate, now_s: u64) -> Result<String, String>;
 }
 
 /// Gives the bytes of a blob by its digest, or says why not and what to do.

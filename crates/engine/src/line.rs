@@ -1,13 +1,15 @@
 //! One line, walked from top to bottom.
 
-use bascule_incus::{FileKind, InstanceFile};
 use bascule_plan::agent::{BLOB_DIR, Evidence, Mode, Outcome, Report};
 use bascule_plan::event::{Event, Failure};
-use bascule_plan::{Line, LineItem, Resource, Step, World};
+use bascule_plan::{Line, LineItem, MachineAction, Resource, Step, World};
 
 use crate::board::{Board, HeldBack};
-use crate::check::{CheckedLine, Finding};
-use crate::{AgentError, EngineError, Run};
+use crate::check::{CheckedLine, Finding, Thing};
+use crate::{EngineError, Run};
+
+#[cfg(test)]
+mod tests;
 
 /// Why a line ended before its end.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ pub(crate) enum Stopped {
 
 impl Run {
     /// Walks the line and tells the board how it ended.
-    pub(crate) async fn walk(&self, line: &Line, world: &World, checked: &CheckedLine, board: &Board) {
+    pub(crate) async fn walk(&self, line: &Line, world: Option<&World>, checked: &CheckedLine, board: &Board) {
         let walked = self.try_walk(line, world, checked, board).await;
         let Err(stopped) = walked else { return };
         let failure = match stopped {
@@ -44,20 +46,34 @@ impl Run {
         board.fail(&line.instance);
     }
 
-    async fn try_walk(&self, line: &Line, world: &World, checked: &CheckedLine, board: &Board) -> Result<(), Stopped> {
+    async fn try_walk(
+        &self,
+        line: &Line,
+        world: Option<&World>,
+        checked: &CheckedLine,
+        board: &Board,
+    ) -> Result<(), Stopped> {
         if let Some(failure) = &checked.failure {
             return Err(Stopped::Unasked(failure.clone()));
         }
         if may_skip(line, checked) {
             self.report_unchanged(line, checked);
-            line.items.iter().for_each(|item| {
-                if let LineItem::Reach(milestone) = item {
-                    board.reach(milestone);
-                }
+            line.items.iter().for_each(|item| match item {
+                LineItem::Reach(milestone) => board.reach(milestone),
+                LineItem::Take(lease) => board.pass(lease, &line.instance),
+                _ => {}
             });
             return Ok(());
         }
-        self.make_machine(line, world, checked.machine.as_deref()).await.map_err(Stopped::Engine)?;
+        match (&line.machine, world) {
+            (Some(machine), Some(world)) => {
+                let made = self.make_machine(line, machine, world, checked.machine.as_deref()).await;
+                made.map_err(Stopped::Engine)?;
+            }
+            _ => self.thing(Thing::unchanged(line), 0),
+        }
+        let started = self.ask_started(line).await.map_err(Stopped::Engine)?;
+        let checked = started.as_ref().unwrap_or(checked);
         let instance = line.instance.as_str();
         let waiting = |r#for: &str, reason| {
             self.emit(Event::Waiting { instance: instance.to_owned(), r#for: r#for.to_owned(), reason });
@@ -95,6 +111,17 @@ impl Run {
         }
     }
 
+    /// An instance that was merely started could not be asked before what it has. What is unpacked there already need not
+    /// be brought, and whoever runs this may not even have it.
+    async fn ask_started(&self, line: &Line) -> Result<Option<CheckedLine>, EngineError> {
+        let is_started = line.machine.as_ref().is_some_and(|machine| machine.action == MachineAction::Start);
+        let has_archives = line.steps().any(|step| matches!(step.resource, Resource::Archive(_)));
+        if !is_started || !has_archives {
+            return Ok(None);
+        }
+        Ok(Some(CheckedLine { findings: self.ask(line).await?, ..CheckedLine::default() }))
+    }
+
     async fn apply_steps(&self, line: &Line, checked: &CheckedLine, steps: &[Step]) -> Result<(), Stopped> {
         self.bring_blobs(line, checked, steps).await.map_err(Stopped::Engine)?;
         let instance = line.instance.as_str();
@@ -111,7 +138,7 @@ impl Run {
                 Report::Progress { step, message } => {
                     self.emit(Event::Progress { instance: Some(instance.to_owned()), step: Some(step), message })
                 }
-                Report::End { step, outcome, reason, duration_ms, evidence } => {
+                Report::End { step, outcome, reason, duration_ms, evidence, .. } => {
                     failed |= outcome == Outcome::Failed;
                     if let Some(step) = by_id(&step) {
                         self.step_ended(instance, step, outcome, reason, duration_ms, evidence);
@@ -131,7 +158,7 @@ impl Run {
     async fn bring_blobs(&self, line: &Line, checked: &CheckedLine, steps: &[Step]) -> Result<(), EngineError> {
         for step in steps {
             let Resource::Archive(archive) = &step.resource else { continue };
-            if checked.is_step_unchanged(line, &step.id) {
+            if checked.is_step_unchanged(&step.id) {
                 continue;
             }
             let bytes = self
@@ -140,14 +167,10 @@ impl Run {
                 .bytes(&archive.blob)
                 .map_err(|message| EngineError::Blob { name: archive.blob.name.clone(), message })?;
             let brought = async {
-                self.make_directory(&line.instance, BLOB_DIR, 0o700).await?;
-                let file = InstanceFile { kind: FileKind::File(bytes), uid: 0, gid: 0, mode: 0o600 };
-                self.engine.incus.push_file(&self.project, &line.instance, &archive.blob.staged_path(), file).await
+                self.reach.make_directory(&line.instance, BLOB_DIR, 0o700).await?;
+                self.reach.put_file(&line.instance, &archive.blob.staged_path(), bytes, 0o600).await
             };
-            brought.await.map_err(|source| EngineError::Agent {
-                instance: line.instance.clone(),
-                source: AgentError::Incus(source),
-            })?;
+            brought.await.map_err(|source| EngineError::Agent { instance: line.instance.clone(), source })?;
         }
         Ok(())
     }

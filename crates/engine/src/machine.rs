@@ -20,8 +20,7 @@ const BOOT_LIMIT: Duration = Duration::from_secs(120);
 
 impl Run {
     /// Why the instance must be made or changed; `None` when it is as planned.
-    pub(crate) fn machine_differs(&self, line: &Line, existing: Option<&Instance>) -> Option<String> {
-        let machine = &line.machine;
+    pub(crate) fn machine_differs(&self, machine: &Machine, existing: Option<&Instance>) -> Option<String> {
         match machine.action {
             MachineAction::Create | MachineAction::Start | MachineAction::Rebuild => Some(machine.reason.clone()),
             MachineAction::Keep => {
@@ -35,11 +34,12 @@ impl Run {
     pub(crate) async fn make_machine(
         &self,
         line: &Line,
+        machine: &Machine,
         world: &World,
         differs: Option<&str>,
     ) -> Result<(), EngineError> {
         let name = line.instance.as_str();
-        let reason = differs.unwrap_or(&line.machine.reason).to_owned();
+        let reason = differs.unwrap_or(&machine.reason).to_owned();
         let thing =
             |outcome| Thing { kind: ThingKind::Instance, name: name.to_owned(), outcome, reason: reason.clone() };
         if differs.is_none() {
@@ -53,12 +53,12 @@ impl Run {
             let doing = format!("{doing} {name} failed");
             move |source| EngineError::Doing { doing, source }
         };
-        match line.machine.action {
-            MachineAction::Create => self.create(line, world).await.map_err(failed("making"))?,
+        match machine.action {
+            MachineAction::Create => self.create(name, machine, world).await.map_err(failed("making"))?,
             MachineAction::Start => self.start(name).await.map_err(failed("starting"))?,
-            MachineAction::Rebuild => self.rebuild(line).await.map_err(failed("rebuilding"))?,
+            MachineAction::Rebuild => self.rebuild(name, machine).await.map_err(failed("rebuilding"))?,
             MachineAction::Keep => {
-                let changed = self.engine.incus.patch_instance(&self.project, name, config_of(line)).await;
+                let changed = self.engine.incus.patch_instance(&self.project, name, config_of(machine)).await;
                 changed.map_err(failed("setting up"))?;
             }
         }
@@ -67,12 +67,12 @@ impl Run {
         Ok(())
     }
 
-    async fn create(&self, line: &Line, world: &World) -> Result<(), IncusError> {
+    async fn create(&self, name: &str, machine: &Machine, world: &World) -> Result<(), IncusError> {
         let new = NewInstance {
-            name: line.instance.clone(),
-            image: alias_for(&self.engine.base.alias(), &line.machine.image_packages),
-            config: line.machine.config.clone(),
-            devices: devices(world, Some(&line.machine)),
+            name: name.to_owned(),
+            image: alias_for(&self.engine.base.alias(), &machine.image_packages),
+            config: machine.config.clone(),
+            devices: devices(world, Some(machine)),
             profiles: Vec::new(),
             start: true,
         };
@@ -89,9 +89,9 @@ impl Run {
     }
 
     /// Same name, same address, empty root. Its units are stopped in order first, so that what they serve can end.
-    async fn rebuild(&self, line: &Line) -> Result<(), IncusError> {
+    async fn rebuild(&self, name: &str, machine: &Machine) -> Result<(), IncusError> {
         let incus = &self.engine.incus;
-        let (project, name) = (self.project.as_str(), line.instance.as_str());
+        let project = self.project.as_str();
         match incus.instance(project, name).await?.map(|instance| instance.status) {
             Some(Status::Running) => {
                 let orderly = incus.stop(project, name, StopMode::Graceful { timeout: STOP_LIMIT }).await;
@@ -103,9 +103,9 @@ impl Run {
             Some(Status::Frozen) => incus.stop(project, name, StopMode::Force).await?,
             _ => {}
         }
-        let image = alias_for(&self.engine.base.alias(), &line.machine.image_packages);
+        let image = alias_for(&self.engine.base.alias(), &machine.image_packages);
         incus.rebuild(project, name, &image).await?;
-        incus.patch_instance(project, name, config_of(line)).await?;
+        incus.patch_instance(project, name, config_of(machine)).await?;
         incus.start(project, name).await
     }
 
@@ -133,8 +133,8 @@ impl Run {
 }
 
 /// Sets every configuration key of the plan, and leaves all others alone.
-fn config_of(line: &Line) -> InstancePatch {
-    let config = line.machine.config.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+fn config_of(machine: &Machine) -> InstancePatch {
+    let config = machine.config.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
     InstancePatch { config, ..InstancePatch::default() }
 }
 

@@ -1,17 +1,18 @@
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bascule_incus::Incus;
 use bascule_plan::agent::{Evidence, Outcome};
 use bascule_plan::event::{Event, Failure, Summary};
-use bascule_plan::{Plan, Step};
+use bascule_plan::{Fingerprint, Plan, Step};
 use futures_util::future;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::board::Board;
 use crate::check::{Checked, Thing};
-use crate::{Engine, EngineError, Lock};
+use crate::reach::Instances;
+use crate::{Engine, EngineError, Lock, Reach};
 
 /// What time it is; a test brings its own.
 pub trait Clock: Send + Sync + Debug {
@@ -33,13 +34,14 @@ pub enum Converged {
     Failed,
 }
 
-/// One run: the engine, the project it works in, and where its events go.
+/// One run: the engine, the project it works in, how the agent is called, and where its events go.
 #[derive(Debug)]
 pub struct Run {
     pub(crate) engine: Engine,
     pub(crate) project: String,
     /// What changes are made under, once it is taken.
     pub(crate) lock: Option<Lock>,
+    pub(crate) reach: Arc<dyn Reach>,
     pub(crate) machines: Semaphore,
     events: mpsc::UnboundedSender<Event>,
     counts: Counts,
@@ -58,10 +60,20 @@ struct Counts {
 impl Engine {
     /// Begins a run in a project. Its events, and those of everything it does, go to `events`.
     pub fn run(&self, project: &str, events: mpsc::UnboundedSender<Event>) -> Run {
+        self.run_reaching(self.instances(project), project, events)
+    }
+
+    fn instances(&self, project: &str) -> Arc<dyn Reach> {
+        Arc::new(Instances { incus: self.incus.clone(), project: project.to_owned() })
+    }
+
+    /// Begins a run on machines that are reached in a way of their own, e.g. on [`crate::Hosts`].
+    pub fn run_reaching(&self, reach: Arc<dyn Reach>, project: &str, events: mpsc::UnboundedSender<Event>) -> Run {
         Run {
             engine: self.clone(),
             project: project.to_owned(),
             lock: None,
+            reach,
             machines: Semaphore::new(self.parallel.machines),
             events,
             counts: Counts::default(),
@@ -74,9 +86,7 @@ impl Engine {
 impl Run {
     /// Asks what differs, emits all of it, and changes nothing. True when there is nothing to do.
     pub async fn plan(&self, plan: &Plan) -> Result<bool, EngineError> {
-        plan.check().map_err(EngineError::Plan)?;
         let checked = self.check(plan).await?;
-        self.count_instances(plan.lines.len());
         self.report_checked(plan, &checked);
         Ok(checked.is_unchanged())
     }
@@ -84,38 +94,50 @@ impl Run {
     /// Asks what differs and, where something does, applies the plan. Failures are events and counted; `Err` is for
     /// what made the run impossible.
     pub async fn converge(&self, plan: &Plan) -> Result<Converged, EngineError> {
-        plan.check().map_err(EngineError::Plan)?;
-        self.phase("check", &format!("asking {} instances what differs", plan.lines.len()));
-        let checked = self.check(plan).await?;
-        self.count_instances(plan.lines.len());
+        let checked = self.check_for(plan).await?;
+        self.apply(plan, &checked).await
+    }
+
+    /// The first half of [`Self::converge`]: asks what differs, and says that it does.
+    pub async fn check_for(&self, plan: &Plan) -> Result<Checked, EngineError> {
+        self.phase("check", &format!("asking {} what differs", asked(plan)));
+        self.check(plan).await
+    }
+
+    /// The second half of [`Self::converge`]: applies the plan, where what was found of this very plan differs from it.
+    pub async fn apply(&self, plan: &Plan, checked: &Checked) -> Result<Converged, EngineError> {
         if checked.is_unchanged() {
-            self.report_checked(plan, &checked);
+            self.report_checked(plan, checked);
             return Ok(Converged::Unchanged);
         }
         let failed_before = self.counts.failed.load(Ordering::Relaxed);
-        self.apply(plan, &checked).await?;
-        let failed = self.counts.failed.load(Ordering::Relaxed) > failed_before;
-        Ok(if failed { Converged::Failed } else { Converged::Applied })
-    }
-
-    async fn apply(&self, plan: &Plan, checked: &Checked) -> Result<(), EngineError> {
         self.phase("apply", "applying the plan, line by line");
-        self.make_world(&plan.world, &checked.things).await?;
-        self.make_images(plan).await?;
+        if let Some(world) = &plan.world {
+            self.make_world(world, &checked.things).await?;
+            self.make_images(plan, world).await?;
+        }
         let board = Board::new(plan);
         let lines = plan.lines.iter().zip(&checked.lines);
-        future::join_all(lines.map(|(line, checked)| self.walk(line, &plan.world, checked, &board))).await;
-        Ok(())
+        future::join_all(lines.map(|(line, checked)| self.walk(line, plan.world.as_ref(), checked, &board))).await;
+        let failed = self.counts.failed.load(Ordering::Relaxed) > failed_before;
+        Ok(if failed { Converged::Failed } else { Converged::Applied })
     }
 
     /// The same run; from now on, every change first makes sure that the lock is still held.
     #[must_use]
     pub fn under(self, lock: &Lock) -> Self {
-        Self { engine: lock.guard(self.engine), lock: Some(lock.clone()), ..self }
+        let engine = lock.guard(self.engine);
+        Self { reach: engine.instances(&self.project), engine, lock: Some(lock.clone()), ..self }
     }
 
     pub fn incus(&self) -> &dyn Incus {
         &*self.engine.incus
+    }
+
+    /// The fingerprint of a secret's value; `None` where it has none.
+    pub fn fingerprint(&self, secret: &str) -> Option<Fingerprint> {
+        let value = self.engine.secrets.value(secret).ok()?;
+        Some(self.engine.secrets.fingerprint_key(secret).fingerprint(value.as_bytes()))
     }
 
     pub fn unix_ms(&self) -> i64 {
@@ -219,5 +241,13 @@ impl Run {
 
     pub(crate) fn now_ms(&self) -> u64 {
         self.engine.clock.monotonic_ms()
+    }
+}
+
+fn asked(plan: &Plan) -> String {
+    let what = if plan.world.is_some() { "instance" } else { "host" };
+    match plan.lines.len() {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
     }
 }

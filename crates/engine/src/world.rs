@@ -12,14 +12,15 @@ impl Run {
     pub(crate) async fn check_world(&self, world: &World) -> Result<Vec<Thing>, EngineError> {
         let incus = &self.engine.incus;
         let project = incus.project(&world.project).await?;
-        let network = incus.network(NETWORK_PROJECT, &world.bridge).await?;
+        let network = incus.network(self.shows_shared(project.is_some()), &world.bridge).await?;
         if incus.storage_pool(&world.pool).await?.is_none() {
             return Err(EngineError::World {
                 what: format!("Incus has no storage pool `{}`", world.pool),
                 hint: "make it with `incus storage create`, or name another in [incus] pool".to_owned(),
             });
         }
-        if let Some(network) = &network {
+        // A client that is restricted to its project is shown no settings; that it may use the bridge is then the project's.
+        if let Some(network) = network.as_ref().filter(|network| !network.config.is_empty()) {
             self.refuse_foreign_network(world, &network.config)?;
         }
         let thing = |kind, name: &str, exists: bool| {
@@ -54,6 +55,12 @@ impl Run {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Where bridges and images are looked for. A project that has none of its own shows those of the default project, also
+    /// to who may not look into that; one that is not there yet shows nothing.
+    pub(crate) fn shows_shared(&self, project_exists: bool) -> &str {
+        if project_exists { &self.project } else { NETWORK_PROJECT }
     }
 
     /// The bridge was made for this project.

@@ -53,6 +53,8 @@ pub trait Incus: Send + Sync + Debug {
     async fn create_profile(&self, project: &str, profile: Profile) -> Result<()>;
     /// Replaces configuration, devices and description of an existing profile as a whole.
     async fn put_profile(&self, project: &str, profile: Profile) -> Result<()>;
+    /// Sets and removes keys, and leaves all others as they are.
+    async fn patch_profile_config(&self, project: &str, name: &str, changes: Changes) -> Result<()>;
     async fn delete_profile(&self, project: &str, name: &str) -> Result<()>;
 
     // Custom storage volumes.

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +14,26 @@ use tokio::sync::mpsc;
 use crate::api::Incus;
 use crate::events::Events;
 use crate::operations::Operation;
+use crate::tls::Identity;
 use crate::transport::{Answer, REQUEST_TIMEOUT, Transport};
 use crate::types::{
     Changes, Config, Exec, Exited, Image, Instance, InstanceFile, InstancePatch, Network, NewImage, NewInstance,
-    Profile, Progress, Project, Publish, Server, StopMode, StoragePool, Terminal, Volume,
+    Profile, Progress, Project, Publish, Server, Space, StopMode, StoragePool, Terminal, Volume,
 };
 use crate::{Error, Result, exec, files, images, instances, networks, projects, terminal, volumes};
 
 /// Where Debian's packages put the daemon's socket.
 pub const DEFAULT_SOCKET: &str = "/var/lib/incus/unix.socket";
+
+/// What of Incus's API is used here beyond what every daemon has; Incus 6.0 has all of it.
+pub const NEEDED_EXTENSIONS: [&str; 6] = [
+    "container_exec_user_group_cwd",
+    "instance_get_full",
+    "instances",
+    "instances_rebuild",
+    "network_state",
+    "projects",
+];
 
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(300);
 /// How often a read-merge-write is tried when others write at the same time.
@@ -42,6 +54,15 @@ impl Client {
         Ok(Self::over(Transport::unix(Path::new(&socket))?))
     }
 
+    /// A client of a daemon elsewhere, which must trust the identity, and must itself be the one whose certificate (PEM) is
+    /// given: no authority vouches for either. Connects when first used.
+    ///
+    /// # Errors
+    /// [`Error::Credential`] for a certificate or key that cannot be read.
+    pub fn https(address: SocketAddr, identity: Identity<'_>, server_certificate: &str) -> Result<Self> {
+        Ok(Self::over(Transport::https(address, identity, server_certificate)?))
+    }
+
     fn over(transport: Transport) -> Self {
         Self { events: Events::new(transport.clone()), transport, operation_timeout: OPERATION_TIMEOUT }
     }
@@ -50,6 +71,11 @@ impl Client {
     #[must_use]
     pub fn with_operation_timeout(self, operation_timeout: Duration) -> Self {
         Self { operation_timeout, ..self }
+    }
+
+    /// How full a storage pool is; `None` if it does not exist.
+    pub async fn storage_pool_space(&self, name: &str) -> Result<Option<Space>> {
+        volumes::space(self, name).await
     }
 
     /// Reads one object or list; `None` if it does not exist.
@@ -199,6 +225,10 @@ impl Incus for Client {
 
     async fn put_profile(&self, project: &str, profile: Profile) -> Result<()> {
         projects::put_profile(self, project, profile).await
+    }
+
+    async fn patch_profile_config(&self, project: &str, name: &str, changes: Changes) -> Result<()> {
+        projects::patch_profile(self, project, name, changes).await
     }
 
     async fn delete_profile(&self, project: &str, name: &str) -> Result<()> {

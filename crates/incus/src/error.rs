@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::tls;
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Box<dyn StdError + Send + Sync>;
@@ -64,6 +66,10 @@ pub enum Error {
 
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
+
+    /// What proves who is who, for HTTPS. Never says what it holds.
+    #[error("{what} cannot be used")]
+    Credential { what: &'static str, source: Source },
 }
 
 /// Why a daemon could not be reached.
@@ -75,6 +81,8 @@ pub enum Unreachable {
     Refused,
     /// The socket may not be opened: the user is not in its group.
     PermissionDenied,
+    /// Somebody answers, but not the daemon whose certificate is pinned.
+    OtherCertificate,
     Other,
 }
 
@@ -84,6 +92,7 @@ impl fmt::Display for Unreachable {
             Self::NoSocket => "no such socket",
             Self::Refused => "connection refused",
             Self::PermissionDenied => "permission denied",
+            Self::OtherCertificate => "it shows another certificate than the pinned one",
             Self::Other => "the connection failed",
         })
     }
@@ -109,10 +118,11 @@ impl Error {
         // A URL may carry a websocket's secret.
         let error = error.without_url();
         if error.is_connect() {
-            let why = io_kind(&error).map_or(Unreachable::Other, |kind| match kind {
+            let why = io_error(&error).map_or(Unreachable::Other, |error| match error.kind() {
                 io::ErrorKind::NotFound => Unreachable::NoSocket,
                 io::ErrorKind::ConnectionRefused => Unreachable::Refused,
                 io::ErrorKind::PermissionDenied => Unreachable::PermissionDenied,
+                _ if tls::is_other_certificate(error) => Unreachable::OtherCertificate,
                 _ => Unreachable::Other,
             });
             return Self::Unreachable { address: address.to_owned(), why, source: error.into() };
@@ -129,11 +139,11 @@ impl Error {
     }
 }
 
-fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
+fn io_error(error: &reqwest::Error) -> Option<&io::Error> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io.kind());
+            return Some(io);
         }
         cause = error.source();
     }

@@ -35,12 +35,13 @@ pub(crate) async fn run(
         "wait-for-websocket": true,
         "interactive": false,
     });
-    let (begun, control, [input, output, errors]) = connect(client, &doing, project, instance, &body).await?;
+    let begun = begin(client, &doing, project, instance, &body, ["0", "1", "2"]).await?;
+    let [input, output, errors] = begun.streams;
 
     let mut stderr_tail = Tail::default();
     let code = {
         let outputs = future::join(forward(output, stdout), keep(errors, &mut stderr_tail));
-        let inputs = future::join(send_stdin(input, exec.stdin), hold(control));
+        let inputs = future::join(send_stdin(input, exec.stdin), hold(begun.control));
         let finished = begun.watch.finished(&doing, begun.operation, exec.timeout);
         tokio::pin!(inputs, outputs, finished);
         let (mut inputs_done, mut outputs_done) = (false, false);
@@ -62,29 +63,28 @@ pub(crate) async fn run(
     Ok(Exited { code, stderr_tail: stderr_tail.text() })
 }
 
-/// Has Incus make a command, and connects to its streams. Control goes first: Incus starts the command when the other
-/// three are there, and watches control to know whether anybody still cares.
-async fn connect(
+/// A command that was made, with its streams connected: Incus has started it.
+pub(crate) struct Begun<const STREAMS: usize> {
+    pub(crate) operation: Operation,
+    pub(crate) watch: Watch,
+    pub(crate) control: WebSocket,
+    pub(crate) streams: [WebSocket; STREAMS],
+}
+
+/// Has Incus make a command, and connects to its streams, by their file descriptors.
+pub(crate) async fn begin<const STREAMS: usize>(
     client: &Client,
     doing: &str,
     project: &str,
     instance: &str,
     body: &Value,
-) -> Result<(Begun, WebSocket, [WebSocket; 3])> {
+    streams: [&str; STREAMS],
+) -> Result<Begun<STREAMS>> {
     let mut attempt = 1;
     loop {
-        let begun = begin(client, doing, project, instance, body).await?;
-        let connected = async {
-            let control = begun.socket(client, doing, "control").await?;
-            let streams = future::try_join3(
-                begun.socket(client, doing, "0"),
-                begun.socket(client, doing, "1"),
-                begun.socket(client, doing, "2"),
-            );
-            streams.await.map(|(input, output, errors)| (control, [input, output, errors]))
-        };
-        match connected.await {
-            Ok((control, streams)) => return Ok((begun, control, streams)),
+        let (operation, watch) = make(client, doing, project, instance, body).await?;
+        match connect(client, doing, &operation, streams).await {
+            Ok((control, streams)) => return Ok(Begun { operation, watch, control, streams }),
             // Incus gave up on a command that nobody connected to within some seconds, as on a machine that is very
             // busy. It was never started.
             Err(Error::NotFound { .. } | Error::Refused { .. }) if attempt < CONNECT_ATTEMPTS => attempt += 1,
@@ -93,28 +93,36 @@ async fn connect(
     }
 }
 
-/// A command that Incus starts once its websockets are connected.
-pub(crate) struct Begun {
-    pub(crate) operation: Operation,
-    pub(crate) watch: Watch,
-}
-
-pub(crate) async fn begin(client: &Client, doing: &str, project: &str, instance: &str, body: &Value) -> Result<Begun> {
+async fn make(client: &Client, doing: &str, project: &str, instance: &str, body: &Value) -> Result<(Operation, Watch)> {
     let path = ["instances", instance, "exec"];
     let request =
         client.transport.request(Method::POST, &path, &[("project", project)]).json(body).timeout(REQUEST_TIMEOUT);
     match client.transport.answer(doing, request).await? {
-        Answer::Async(operation) => Ok(Begun { watch: client.events.watch(&operation.id), operation }),
+        Answer::Async(operation) => {
+            let watch = client.events.watch(&operation.id);
+            Ok((operation, watch))
+        }
         Answer::Sync(_) => Err(Error::malformed(doing, "no operation")),
     }
 }
 
-impl Begun {
-    pub(crate) async fn socket(&self, client: &Client, doing: &str, fd: &str) -> Result<WebSocket> {
-        let secret = self.operation.metadata["fds"][fd].as_str();
+/// Control goes first: Incus starts the command when the others are there, and watches control to know whether anybody
+/// still cares.
+async fn connect<const STREAMS: usize>(
+    client: &Client,
+    doing: &str,
+    operation: &Operation,
+    streams: [&str; STREAMS],
+) -> Result<(WebSocket, [WebSocket; STREAMS])> {
+    let socket = async |fd: &str| {
+        let secret = operation.metadata["fds"][fd].as_str();
         let secret = secret.ok_or_else(|| Error::malformed(doing, format!("no websocket for {fd}")))?;
-        client.transport.websocket(doing, &["operations", &self.operation.id, "websocket"], &[("secret", secret)]).await
-    }
+        client.transport.websocket(doing, &["operations", &operation.id, "websocket"], &[("secret", secret)]).await
+    };
+    let control = socket("control").await?;
+    let connected = future::try_join_all(streams.map(socket)).await?;
+    let connected = connected.try_into().map_err(|_| Error::malformed(doing, "another number of websockets"))?;
+    Ok((control, connected))
 }
 
 /// The exit code is in the operation's metadata; but what could not be started is a failed operation.

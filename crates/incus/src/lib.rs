@@ -21,15 +21,17 @@ mod operations;
 mod projects;
 mod quiet;
 mod terminal;
+mod tls;
 mod transport;
 mod types;
 mod volumes;
 
 pub use api::Incus;
-pub use client::{Client, DEFAULT_SOCKET};
+pub use client::{Client, DEFAULT_SOCKET, NEEDED_EXTENSIONS};
 pub use error::{Error, Result, Unreachable};
+pub use tls::{Identity, fingerprint};
 pub use types::{
     Changes, Config, Device, Devices, Exec, Exited, FileKind, Image, Instance, InstanceFile, InstancePatch, Network,
-    NewImage, NewInstance, Profile, Progress, Project, Publish, STDERR_TAIL_BYTES, Server, Status, Stdin, StopMode,
-    StoragePool, Terminal, TerminalInput, TerminalSize, Transferred, Volume,
+    NewImage, NewInstance, Profile, Progress, Project, Publish, STDERR_TAIL_BYTES, Server, Space, Status, Stdin,
+    StopMode, StoragePool, Terminal, TerminalInput, TerminalSize, Transferred, Volume,
 };

@@ -69,6 +69,11 @@ pub(crate) async fn put_profile(client: &Client, project: &str, profile: Profile
     client.change(&doing, Method::PUT, &["profiles", &profile.name], &[("project", project)], &body).await.map(drop)
 }
 
+pub(crate) async fn patch_profile(client: &Client, project: &str, name: &str, changes: Changes) -> Result<()> {
+    let doing = format!("change profile {name}");
+    client.update(&doing, &["profiles", name], &[("project", project)], |profile| merge_config(profile, &changes)).await
+}
+
 pub(crate) async fn delete_profile(client: &Client, project: &str, name: &str) -> Result<()> {
     let doing = format!("delete profile {name}");
     client.change(&doing, Method::DELETE, &["profiles", name], &[("project", project)], &Value::Null).await.map(drop)

@@ -27,9 +27,10 @@ pub(crate) async fn run(client: &Client, project: &str, instance: &str, terminal
         "wait-for-websocket": true,
         "interactive": true,
     });
-    let begun = begin(client, &doing, project, instance, &body).await?;
-    let (control_out, control_in) = begun.socket(client, &doing, "control").await?.split();
-    let (typed, shown) = begun.socket(client, &doing, "0").await?.split();
+    let begun = begin(client, &doing, project, instance, &body, ["0"]).await?;
+    let (control_out, control_in) = begun.control.split();
+    let [stream] = begun.streams;
+    let (typed, shown) = stream.split();
 
     let (ended, all_shown) = oneshot::channel();
     let shown = async {

@@ -322,6 +322,13 @@ pub struct StoragePool {
     pub driver: String,
 }
 
+/// How full a storage pool is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    pub total_bytes: u64,
+    pub used_bytes: u64,
+}
+
 /// Reads `null`, which Go writes for an empty map or list, as empty.
 pub(crate) fn null_as_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where

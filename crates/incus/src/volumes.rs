@@ -1,14 +1,30 @@
 //! Storage pools and the custom volumes in them.
 
 use reqwest::Method;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Result;
 use crate::client::Client;
-use crate::types::{Config, StoragePool, Volume};
+use crate::types::{Config, Space, StoragePool, Volume};
 
 pub(crate) async fn pool(client: &Client, name: &str) -> Result<Option<StoragePool>> {
     client.get(&format!("read storage pool {name}"), &["storage-pools", name], &[]).await
+}
+
+pub(crate) async fn space(client: &Client, pool: &str) -> Result<Option<Space>> {
+    #[derive(Deserialize)]
+    struct Resources {
+        space: Counted,
+    }
+    #[derive(Deserialize)]
+    struct Counted {
+        total: u64,
+        used: u64,
+    }
+    let doing = format!("read the space of storage pool {pool}");
+    let found: Option<Resources> = client.get(&doing, &["storage-pools", pool, "resources"], &[]).await?;
+    Ok(found.map(|Resources { space }| Space { total_bytes: space.total, used_bytes: space.used }))
 }
 
 pub(crate) async fn list(client: &Client, project: &str, pool: &str) -> Result<Vec<Volume>> {

@@ -9,6 +9,7 @@
 mod conformance;
 mod daemon;
 mod faults;
+mod https;
 mod machines;
 mod stub;
 
@@ -50,6 +51,13 @@ macro_rules! conformance {
             $(#[tokio::test]
             async fn $rule() {
                 daemon::on_lab(async |ground, _| conformance::$rule(ground).await).await;
+            })*
+        }
+        mod the_daemon_over_https {
+            use super::*;
+            $(#[tokio::test]
+            async fn $rule() {
+                https::on_lab(async |ground| conformance::$rule(ground).await).await;
             })*
         }
     };

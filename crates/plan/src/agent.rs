@@ -2,10 +2,12 @@
 //! a line on standard output.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Step;
+use crate::{FingerprintKey, Step};
 
 /// Where the engine stages the bytes of archives on an instance.
 pub const BLOB_DIR: &str = "/var/lib/bascule/blobs";
@@ -14,6 +16,12 @@ pub const STATE_DIR: &str = "/var/lib/bascule/state";
 /// Where the agent notes, by a file for each, which generations of the lock it has heard of since the instance booted.
 pub const GENERATION_DIR: &str = "/run/bascule/generations";
 
+/// The newest program that was brought to an instance: Bascule itself.
+pub const PROGRAM: &str = "/usr/local/lib/bascule/bascule";
+
+/// The certificate of the authority whose servers an instance trusts: a probe of an `https` URL believes in no other.
+pub const AUTHORITY_FILE: &str = "/etc/bascule/authority.pem";
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     pub mode: Mode,
@@ -21,9 +29,28 @@ pub struct Request {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
     pub steps: Vec<Step>,
-    /// Values for [`crate::Content::Secret`], by name. Never logged, never in a report.
+    /// What [`crate::Content::Secret`] stands for, by name. Never logged, never in a report.
     #[serde(default)]
-    pub secrets: BTreeMap<String, String>,
+    pub secrets: BTreeMap<String, SecretValue>,
+    /// For an apply: a new certificate with its key for each [`crate::Certificate`] of the steps, by its path. Used where
+    /// the one that is there is not right, and forgotten where it is. As secret as the secrets.
+    #[serde(default)]
+    pub certificates: BTreeMap<String, String>,
+}
+
+/// A secret as an agent knows it, for as long as it runs.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretValue {
+    pub value: String,
+    /// Tells what lies on the instance by its fingerprint.
+    pub fingerprint_key: FingerprintKey,
+}
+
+/// The value never gets into a log by way of a debug print.
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretValue")
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +76,9 @@ pub enum Report {
         /// Why: what differed, or what was found to be right already.
         reason: String,
         duration_ms: u64,
+        /// The last second, since 1970, at which a certificate is good; absent for everything else.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_s: Option<u64>,
         #[serde(default, skip_serializing_if = "Evidence::is_empty")]
         evidence: Evidence,
     },
@@ -56,19 +86,21 @@ pub enum Report {
     Done,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
+    /// It was right already.
     Unchanged,
     /// Check: it differs. Nothing was changed.
     WouldChange,
     /// Apply: it differed, was changed, and was found right afterwards.
     Changed,
+    /// It could not be made right.
     Failed,
 }
 
 /// What a person needs to understand a failure.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// The last answer a wait got, or the end of a command's output.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -40,17 +40,27 @@ impl Plan {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
-    /// The instances that take a lease, in the order in which they get it: as listed, then as in the plan.
-    pub(crate) fn takers(&self, lease: &str) -> Vec<&str> {
-        let order = self.leases.get(lease).map_or(&[][..], |lease| &lease.order);
-        let mut takers: Vec<&str> = self
-            .lines
-            .iter()
-            .filter(|line| line.items.iter().any(|item| matches!(item, LineItem::Take(taken) if taken == lease)))
-            .map(|line| line.instance.as_str())
-            .collect();
-        takers.sort_by_key(|taker| order.iter().position(|listed| listed == taker).unwrap_or(usize::MAX));
+    /// The instances that take each lease, in the order in which they get it: as listed, then as in the plan.
+    pub(crate) fn all_takers(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut takers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for line in &self.lines {
+            for item in &line.items {
+                if let LineItem::Take(lease) = item {
+                    takers.entry(lease).or_default().push(&line.instance);
+                }
+            }
+        }
+        for (lease, takers) in &mut takers {
+            let order = self.leases.get(*lease).map_or(&[][..], |lease| &lease.order);
+            let place: BTreeMap<&str, usize> = order.iter().enumerate().map(|(n, it)| (it.as_str(), n)).collect();
+            takers.sort_by_key(|taker| place.get(taker).copied().unwrap_or(usize::MAX));
+        }
         takers
+    }
+
+    /// The same, of one lease.
+    pub(crate) fn takers(&self, lease: &str) -> Vec<&str> {
+        self.all_takers().remove(lease).unwrap_or_default()
     }
 
     fn duplicates(&self) -> Vec<PlanError> {

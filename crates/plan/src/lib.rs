@@ -6,18 +6,22 @@
 pub mod agent;
 mod check;
 pub mod event;
+mod fingerprint;
 mod line;
 mod narrow;
 mod outline;
 mod resource;
+mod schema;
 #[cfg(test)]
 mod testing;
 mod waits;
 
 pub use check::PlanError;
+pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use line::{Lease, Line, LineItem, Machine, MachineAction, Milestone, Plan, Step, World};
 pub use narrow::UnknownSelector;
 pub use resource::{
-    Archive, Blob, Command, Content, Directory, File, OnTimeout, Packages, Probe, Resource, Symlink, Sysctl, Unit,
-    UnitState, User, Wait,
+    Archive, Authority, Blob, Certificate, Command, Content, Directory, File, OnTimeout, Packages, Probe, Resource,
+    Secret, Symlink, Sysctl, Unit, UnitState, Usage, User, Wait,
 };
+pub use schema::event_schema;

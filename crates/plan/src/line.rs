@@ -8,7 +8,9 @@ use crate::Resource;
 /// Everything a run will do, decided before it starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    pub world: World,
+    /// Absent where the lines are about hosts: they are below Incus, not in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub world: Option<World>,
     /// Leases by name: how many lines may hold each at a time, and in which order lines may take it.
     pub leases: BTreeMap<String, Lease>,
     /// One line an instance.
@@ -33,12 +35,14 @@ pub struct World {
     pub pool: String,
 }
 
-/// One instance, and the straight line of items that is walked on it from top to bottom.
+/// One instance or host, and the straight line of items that is walked on it from top to bottom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     pub instance: String,
     pub roles: Vec<String>,
-    pub machine: Machine,
+    /// Absent for a host, which nobody makes: it is there, or cannot be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Machine>,
     pub items: Vec<LineItem>,
     /// Why something that one might expect is not in this line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -62,7 +66,7 @@ pub struct Machine {
     /// The network card's hardware address. An instance that is made again under its name gets the same one: neighbours
     /// and DHCP leases that still know the old one would keep it off the network for a while.
     pub mac: String,
-    /// Packages baked into the image it is cloned from, sorted.
+    /// Packages baked into the image it is cloned from, sorted; none where it is not made.
     pub image_packages: BTreeSet<String>,
     /// Incus configuration keys of the instance (`limits.memory`, `user.bascule.role`…).
     pub config: BTreeMap<String, String>,

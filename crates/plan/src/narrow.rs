@@ -1,4 +1,4 @@
-//! `--only`: the part of a plan that some selectors name.
+//! A part of a plan: what some selectors name (`--only`), or any other choice of steps.
 
 use std::collections::BTreeSet;
 
@@ -15,10 +15,7 @@ pub struct UnknownSelector {
 
 impl Plan {
     /// Keeps what at least one selector names: an instance (its whole line), a role (its steps on every line) or a
-    /// group of steps (`common/ssh`, or `ssh` for short). Lines that keep nothing are left out.
-    ///
-    /// Of a line that is kept in part, a milestone stays when the step right before it does, and a wait when the step
-    /// right after it does; a lease stays as long as it holds a step. Waits for milestones that nobody reaches any more are dropped.
+    /// group of steps (`common/ssh`, or `ssh` for short). What goes with it, [`Plan::keeping`] says.
     ///
     /// # Errors
     /// The first selector that names nothing. No selectors at all keep nothing.
@@ -28,10 +25,21 @@ impl Plan {
                 return Err(UnknownSelector { selector: selector.clone(), valid: self.selectors() });
             }
         }
+        Ok(self
+            .keeping(|line, step| selectors.iter().any(|selector| *selector == line.instance || step.is_in(selector))))
+    }
+
+    /// Keeps some steps. Lines that keep nothing are left out.
+    ///
+    /// Of a line that is kept in part, a milestone stays when the step right before it does, and a wait when the step
+    /// right after it does; a lease stays as long as it holds a step, and so does what is waited for while it is held. Waits for milestones that nobody reaches any more
+    /// are dropped.
+    #[must_use]
+    pub fn keeping(&self, keeps: impl Fn(&Line, &Step) -> bool) -> Self {
         let mut narrowed = Self {
             world: self.world.clone(),
             leases: self.leases.clone(),
-            lines: self.lines.iter().filter_map(|line| line.narrow(selectors)).collect(),
+            lines: self.lines.iter().filter_map(|line| line.keeping(|step| keeps(line, step))).collect(),
         };
         let reached: BTreeSet<String> = narrowed
             .lines
@@ -51,7 +59,7 @@ impl Plan {
                 _ => drop(narrowed.leases.remove(&name)),
             }
         }
-        Ok(narrowed)
+        narrowed
     }
 
     fn selectors(&self) -> Vec<String> {
@@ -66,24 +74,35 @@ impl Plan {
 }
 
 impl Line {
-    fn narrow(&self, selectors: &[String]) -> Option<Self> {
-        if selectors.contains(&self.instance) {
+    fn keeping(&self, keeps: impl Fn(&Step) -> bool) -> Option<Self> {
+        if self.steps().all(&keeps) {
             return Some(self.clone());
         }
-        let keeps = |step: &Step| selectors.iter().any(|selector| step.is_in(selector));
-        if !self.steps().any(keeps) {
+        if !self.steps().any(&keeps) {
             return None;
         }
         let kept = |step: Option<&LineItem>| matches!(step, Some(LineItem::Step(step)) if keeps(step));
+        let holds_kept = |lease: &str| self.held(lease).iter().any(|item| kept(Some(item)));
         let is_step = |item: &&LineItem| matches!(item, LineItem::Step(_));
         let keep = |(n, item): (usize, &LineItem)| match item {
             LineItem::Step(step) => keeps(step),
             LineItem::Reach(_) => kept(self.items[..n].iter().rfind(is_step)),
-            LineItem::Await(_) => kept(self.items[n..].iter().find(is_step)),
-            LineItem::Take(lease) | LineItem::Release(lease) => self.held(lease).iter().any(|item| kept(Some(item))),
+            LineItem::Await(_) => kept(self.items[n..].iter().find(is_step)) || self.leases_at(n).any(&holds_kept),
+            LineItem::Take(lease) | LineItem::Release(lease) => holds_kept(lease),
         };
         let items = self.items.iter().enumerate().filter(|(n, item)| keep((*n, item))).map(|(_, item)| item.clone());
         Some(Self { items: items.collect(), ..self.clone() })
+    }
+
+    /// The leases that are held where an item stands.
+    fn leases_at(&self, n: usize) -> impl Iterator<Item = &str> {
+        let released = move |lease: &str| {
+            self.items[..n].iter().any(|item| matches!(item, LineItem::Release(released) if released == lease))
+        };
+        self.items[..n].iter().filter_map(move |item| match item {
+            LineItem::Take(lease) if !released(lease) => Some(lease.as_str()),
+            _ => None,
+        })
     }
 
     /// The items between taking and releasing a lease.
@@ -161,6 +180,18 @@ mod tests {
         assert_eq!(plan.lines[0].items, api);
         assert_eq!(plan.lines[1].items, [awaits("api-1: healthy"), step("load_balancer/traffic/up")]);
         assert_eq!(plan.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_lease_is_not_given_back_before_what_it_waits_for() {
+        let held =
+            [takes("roll"), step("component/service/unit"), reaches("api-1: healthy"), awaits("api-1: in rotation")];
+        let replica = line("api-1", held.into_iter().chain([releases("roll"), step("component/cleanup/old")]));
+        let balancer = [awaits("api-1: healthy"), step("load_balancer/rotation/api-1"), reaches("api-1: in rotation")];
+        let whole = plan([replica, line("lb-1", balancer)], [lease("roll", 1, ["api-1"])]);
+        let narrowed = whole.keeping(|_, step| step.id != "component/cleanup/old");
+        assert_eq!(narrowed.lines[0].items[3], awaits("api-1: in rotation"));
+        assert_eq!(narrowed.check(), Ok(()));
     }
 
     #[test]

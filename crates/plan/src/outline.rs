@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::{Content, Line, LineItem, MachineAction, Plan, Probe, Resource, UnitState};
+use crate::{Certificate, Content, Line, LineItem, MachineAction, Plan, Probe, Resource, Secret, UnitState, Usage};
 
 impl Plan {
     /// The plan as text: for each instance its line from top to bottom, one item a line, with what it makes and where
@@ -26,11 +26,18 @@ impl Plan {
 
 impl Line {
     fn outline(&self, text: &mut String) {
-        let (machine, roles) = (&self.machine, self.roles.join(", "));
-        let _ = writeln!(text, "{} ({}): {roles}", self.instance, machine.address);
-        let _ = writeln!(text, "  {} the instance: {}", machine.action, machine.reason);
-        for (key, value) in &machine.config {
-            let _ = writeln!(text, "    {key} = {value}");
+        let roles = self.roles.join(", ");
+        match &self.machine {
+            None => {
+                let _ = writeln!(text, "{}: {roles}", self.instance);
+            }
+            Some(machine) => {
+                let _ = writeln!(text, "{} ({}): {roles}", self.instance, machine.address);
+                let _ = writeln!(text, "  {} the instance: {}", machine.action, machine.reason);
+                for (key, value) in &machine.config {
+                    let _ = writeln!(text, "    {key} = {value}");
+                }
+            }
         }
         for note in &self.notes {
             let _ = writeln!(text, "  note: {note}");
@@ -73,13 +80,18 @@ impl fmt::Display for Resource {
             Self::Directory(dir) => write!(f, "directory {} {}:{} {:04o}", dir.path, dir.owner, dir.group, dir.mode),
             Self::File(file) => {
                 write!(f, "file {} {}:{} {:04o}", file.path, file.owner, file.group, file.mode)?;
-                if let Content::Secret(name) = &file.content {
-                    write!(f, ", the secret {name}")?;
+                if let Content::Secret(Secret { name, fingerprint }) = &file.content {
+                    write!(f, ", the secret {name} ({fingerprint})")?;
                 }
                 if let Some(program) = file.validate.first() {
                     write!(f, ", if {program} accepts it")?;
                 }
                 Ok(())
+            }
+            Self::Certificate(certificate) => {
+                let Certificate { path, owner, group, mode, usage, lifetime_days, .. } = &**certificate;
+                write!(f, "certificate {path} {owner}:{group} {mode:04o}, {usage} of {}", certificate.subjects())?;
+                write!(f, ", {lifetime_days} days by {}", certificate.authority.key)
             }
             Self::Symlink(symlink) => write!(f, "symlink {} -> {}", symlink.path, symlink.target),
             Self::Archive(archive) => write!(f, "archive {} of {}", archive.path, archive.blob.name),
@@ -104,6 +116,23 @@ impl fmt::Display for Resource {
                 write!(f, "at most {} s until {}{end}", wait.timeout_ms as f64 / 1000.0, wait.probe)
             }
         }
+    }
+}
+
+impl Certificate {
+    /// All it is good for: names, then addresses.
+    pub fn subjects(&self) -> String {
+        self.names.iter().cloned().chain(self.addresses.iter().map(ToString::to_string)).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Peer => "server and client",
+        })
     }
 }
 

@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::Fingerprint;
 
 /// One thing on an instance that can be checked and, where it differs, made so.
 ///
@@ -12,6 +15,7 @@ pub enum Resource {
     User(User),
     Directory(Directory),
     File(File),
+    Certificate(Box<Certificate>),
     Symlink(Symlink),
     Archive(Archive),
     Sysctl(Sysctl),
@@ -67,8 +71,53 @@ pub struct File {
 #[serde(rename_all = "snake_case")]
 pub enum Content {
     Text(String),
-    /// The value travels beside the plan, on standard input; a plan holds only the name it is known by.
-    Secret(String),
+    Secret(Secret),
+}
+
+/// A secret as a plan knows it: the value travels beside the plan, on standard input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    pub name: String,
+    /// Of the value that the plan was made with.
+    pub fingerprint: Fingerprint,
+}
+
+/// A certificate and its private key in one PEM file, the certificate first: no reader ever sees the one without the other.
+///
+/// It is right while it was issued by the authority for exactly these names, addresses and uses, and more than a third of
+/// its lifetime is left. Otherwise a new one with a new key takes its place; the key is made when it is needed and is
+/// kept nowhere but in this file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    pub path: String,
+    pub owner: String,
+    pub group: String,
+    pub mode: u32,
+    pub authority: Authority,
+    /// DNS names it is good for; the first one is its subject, too.
+    pub names: Vec<String>,
+    pub addresses: Vec<IpAddr>,
+    pub usage: Usage,
+    pub lifetime_days: u32,
+}
+
+/// Who signs certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authority {
+    /// Its own certificate, PEM: what everybody checks the others against.
+    pub certificate: String,
+    /// The name of the secret that is its private key. Only the engine uses it; it never gets to an instance.
+    pub key: String,
+}
+
+/// What a certificate's holder may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Usage {
+    Server,
+    Client,
+    /// Both: members of a cluster that call each other.
+    Peer,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +193,9 @@ pub struct Command {
     pub argv: Vec<String>,
     /// Exits 0 when there is nothing to do. Must not change anything.
     pub unless: Vec<String>,
+    /// Paths that the check looks at: when a step above changes one, what the check says now is no longer true then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<String>,
     /// Environment added to a minimal one. Never a secret.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -178,7 +230,8 @@ pub enum OnTimeout {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Probe {
-    /// `GET url`: status 200, and the body holds `contains` where that is given.
+    /// `GET url`: status 200, and the body holds `contains` where that is given. Of an `https` URL the server has to prove
+    /// itself by [`crate::agent::AUTHORITY_FILE`].
     Http {
         url: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use crate::{Lease, Line, LineItem, Machine, MachineAction, Plan, Probe, Resource
 
 pub(crate) fn plan(lines: impl IntoIterator<Item = Line>, leases: impl IntoIterator<Item = (String, Lease)>) -> Plan {
     Plan {
-        world: World {
+        world: Some(World {
             project: "shop-lab".into(),
             bridge: "shop-lab".into(),
             gateway: Ipv4Addr::new(10, 0, 0, 1),
@@ -14,7 +14,7 @@ pub(crate) fn plan(lines: impl IntoIterator<Item = Line>, leases: impl IntoItera
             dynamic: (Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST),
             mtu: None,
             pool: "default".into(),
-        },
+        }),
         leases: leases.into_iter().collect(),
         lines: lines.into_iter().collect(),
     }
@@ -24,14 +24,14 @@ pub(crate) fn line(instance: &str, items: impl IntoIterator<Item = LineItem>) ->
     Line {
         instance: instance.into(),
         roles: vec!["common".into()],
-        machine: Machine {
+        machine: Some(Machine {
             action: MachineAction::Keep,
             reason: "it runs".into(),
             address: Ipv4Addr::new(10, 0, 0, 2),
             mac: String::new(),
             image_packages: ["openssh-server".into()].into(),
             config: [("limits.cpu".into(), "2".into())].into(),
-        },
+        }),
         items: items.into_iter().collect(),
         notes: vec![],
     }

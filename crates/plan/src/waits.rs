@@ -24,12 +24,15 @@ impl<'a> Waits<'a> {
                 }
             }
         }
+        let lines: BTreeMap<&str, usize> =
+            plan.lines.iter().enumerate().map(|(l, line)| (line.instance.as_str(), l)).collect();
+        let takers = plan.all_takers();
         for (name, lease) in &plan.leases {
             // Taken strictly in order: the next taker waits until the one before it has taken the lease, and until
             // there is room, which there is at the latest when the taker `capacity` places before it has released it.
-            let takers = plan.takers(name);
+            let takers = takers.get(name.as_str()).map_or(&[][..], Vec::as_slice);
             let place = |taker: &str, wanted: &LineItem| {
-                let l = plan.lines.iter().position(|line| line.instance == taker)?;
+                let l = *lines.get(taker)?;
                 Some((l, plan.lines[l].items.iter().position(|item| item == wanted)?))
             };
             let (take, release) = (LineItem::Take(name.clone()), LineItem::Release(name.clone()));
@@ -49,14 +52,17 @@ impl<'a> Waits<'a> {
         let mut passed = BTreeSet::new();
         for (l, line) in self.plan.lines.iter().enumerate() {
             let mut path: Vec<(Place, Vec<Place>)> = Vec::new();
+            let mut on_path = BTreeSet::new();
             let mut next = line.items.len().checked_sub(1).map(|last| (l, last));
             // Depth first without recursion: a line may be long.
             while let Some(place) = next {
-                if let Some(from) = path.iter().position(|(earlier, _)| *earlier == place) {
-                    return Some(self.tell(path[from..].iter().map(|(place, _)| *place)));
+                if on_path.contains(&place) {
+                    let circle = path.iter().map(|(place, _)| *place).skip_while(|earlier| *earlier != place);
+                    return Some(self.tell(circle));
                 }
                 if !passed.contains(&place) {
                     path.push((place, self.before(place)));
+                    on_path.insert(place);
                 }
                 next = loop {
                     let Some((place, left)) = path.last_mut() else {
@@ -66,6 +72,7 @@ impl<'a> Waits<'a> {
                         break Some(before);
                     }
                     passed.insert(*place);
+                    on_path.remove(place);
                     path.pop();
                 };
             }

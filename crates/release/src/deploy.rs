@@ -6,12 +6,12 @@ use bascule_plan::event::Event;
 use bascule_roles::{ColourRelease, ColourState, Existing, Facts};
 use bascule_spec::{Colour, Role, Topology};
 
-use crate::{Commit, Context, Folder, ReleaseError, colour_name, history, observe, record};
+use crate::{Commit, Context, Folder, ReleaseError, history, observe, record};
 
 /// Puts a commit into service. Whatever fails, what served before goes on serving.
 pub async fn deploy(context: &Context<'_>, commit: &Commit) -> Result<(), ReleaseError> {
     let artifacts = Folder(context.platform.release.artifacts.clone()).release(context.platform, commit)?;
-    let facts = observe(context.run.incus(), context.platform).await?;
+    let facts = observe(context.run, context.platform).await?;
     require_up(context, &facts)?;
     let colour = target(context, &facts, commit, &artifacts);
     let entry = history::begin(context, "deploy", commit, colour.map(Colour::as_str)).await?;
@@ -62,12 +62,20 @@ async fn prepare(
     artifacts: BTreeMap<String, Blob>,
 ) -> Result<Facts, ReleaseError> {
     let run = context.run;
+    // A run that was killed in the middle of a switch may have left load balancers that still send requests to the colour
+    // that is about to be made anew.
+    let caught_up = run.converge(&bascule_roles::catch_up(context.platform, &facts)?).await?;
+    healthy(
+        caught_up,
+        commit,
+        "not every load balancer can be brought to what is active, and nothing else was touched",
+    )?;
     if facts.releases.colours.contains_key(&Some(colour)) {
         run.phase("drain", &format!("letting {colour} finish the sessions it still holds"));
         run.converge(&bascule_roles::drain(context.platform, &facts, colour)?).await?;
     }
     run.phase("prepare", &format!("putting {commit} on {colour}, out of traffic"));
-    let mut release = ColourRelease { commit: commit.as_str().to_owned(), state: ColourState::Deploying, artifacts };
+    let mut release = deploying(commit, artifacts, None);
     record(context, &mut facts, Some(colour), &release).await?;
     let plan = bascule_roles::prepare(context.platform, &facts, colour, commit.as_str(), &release.artifacts)?;
     let prepared = run.converge(&plan).await;
@@ -125,12 +133,14 @@ async fn roll(
     commit: &Commit,
     artifacts: BTreeMap<String, Blob>,
 ) -> Result<(), ReleaseError> {
-    let previous = facts.releases.colours.get(&None).filter(|release| release.state == ColourState::Ready).cloned();
+    let previous = facts.releases.colours.get(&None).and_then(ColourRelease::last_ready).cloned();
     context.run.phase("roll", &format!("rolling {commit} through the replicas"));
-    let mut release = ColourRelease { commit: commit.as_str().to_owned(), state: ColourState::Deploying, artifacts };
+    let mut release = deploying(commit, artifacts, previous.clone().map(Box::new));
     record(context, &mut facts, None, &release).await?;
+    look_for_rotation(context, &mut facts).await?;
     let plan = bascule_roles::roll(context.platform, &facts, commit.as_str(), &release.artifacts)?;
     let rolled = context.run.converge(&plan).await;
+    release.fallback = None;
     if went_well(&rolled) {
         release.state = ColourState::Ready;
         return record(context, &mut facts, None, &release).await;
@@ -141,11 +151,27 @@ async fn roll(
         return healthy(rolled?, commit, "nothing served before");
     };
     context.run.phase("roll", "going back to what served before");
-    record(context, &mut facts, None, &ColourRelease { state: ColourState::Deploying, ..previous.clone() }).await?;
+    // The intent first: what is killed from here on is finished by the next `up`.
+    record(context, &mut facts, None, &previous).await?;
+    look_for_rotation(context, &mut facts).await?;
     let plan = bascule_roles::roll(context.platform, &facts, &previous.commit, &previous.artifacts)?;
     context.run.converge(&plan).await?;
-    record(context, &mut facts, None, &previous).await?;
     healthy(rolled?, commit, &serving(&facts))
+}
+
+/// Asks the load balancers which replicas are out of rotation: while one is, none that serves is touched.
+async fn look_for_rotation(context: &Context<'_>, facts: &mut Facts) -> Result<(), ReleaseError> {
+    let checked = context.run.check(&bascule_roles::rotation(context.platform, facts)?).await?;
+    facts.out_of_rotation = bascule_roles::out_of_rotation(checked.differing());
+    Ok(())
+}
+
+fn deploying(
+    commit: &Commit,
+    artifacts: BTreeMap<String, Blob>,
+    fallback: Option<Box<ColourRelease>>,
+) -> ColourRelease {
+    ColourRelease { commit: commit.as_str().to_owned(), state: ColourState::Deploying, artifacts, fallback }
 }
 
 async fn record(
@@ -180,22 +206,31 @@ fn is_ready(facts: &Facts, colour: Option<Colour>, commit: &Commit, artifacts: &
 fn serving(facts: &Facts) -> String {
     let active = facts.releases.active;
     match facts.releases.colours.get(&active) {
-        Some(release) => format!("{} goes on serving {}", colour_name(active), &release.commit[..12]),
+        Some(release) => {
+            let who = active.map_or("the replicas go on".to_owned(), |colour| format!("{colour} goes on"));
+            format!("{who} serving {}", &release.commit[..12])
+        }
         None => "nothing served before".to_owned(),
     }
 }
 
-/// A release needs its load balancers (and, without colours, its replicas): those are `up`'s to make.
+/// A release needs its load balancers (and, without colours, its replicas): those are `up`'s to make. Of load balancers
+/// that share an address, one is enough.
 pub(crate) fn require_up(context: &Context<'_>, facts: &Facts) -> Result<(), ReleaseError> {
+    let reached = facts.load_balancers(context.platform);
     let needed = context.platform.instances.iter().filter(|instance| match &instance.role {
-        Role::LoadBalancer => true,
+        Role::LoadBalancer => reached.contains(instance),
         Role::Component { colour, .. } => colour.is_none(),
-        Role::Plain { .. } => false,
+        Role::Plain { .. } | Role::Ops => false,
     });
     for instance in needed {
         if facts.instances.get(&instance.name) != Some(&Existing::Running) {
             return Err(ReleaseError::NotUp { missing: instance.name.clone() });
         }
+    }
+    for absent in context.platform.load_balancers().filter(|instance| !reached.contains(instance)) {
+        let name = &absent.name;
+        context.run.note(format!("{name} does not run and is left behind: `bascule up` brings it back"));
     }
     Ok(())
 }

@@ -5,10 +5,10 @@ use bascule_incus::Incus;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Commit, Context, ReleaseError};
+use crate::{Commit, Context, ReleaseError, record};
 
 const PREFIX: &str = "user.bascule.history.";
-/// Older entries are dropped: the history is for people, and lives in the project's configuration.
+/// Older entries are dropped: the history is for people, and lives in one object of Incus.
 const ENTRIES_MAX: usize = 200;
 
 /// One release or rollback.
@@ -52,8 +52,8 @@ impl fmt::Display for Outcome {
 
 /// The history of an environment, oldest first.
 pub async fn history(incus: &dyn Incus, project: &str) -> Result<Vec<Entry>, ReleaseError> {
-    let Some(project) = incus.project(project).await? else { return Ok(Vec::new()) };
-    let entries = project.config.iter().filter(|(key, _)| key.starts_with(PREFIX));
+    let keys = record::keys(incus, project).await?;
+    let entries = keys.iter().filter(|(key, _)| key.starts_with(PREFIX));
     entries
         .map(|(key, value)| {
             serde_json::from_str(value).map_err(|source| ReleaseError::Record {
@@ -94,7 +94,7 @@ pub(crate) async fn begin(
     write(incus, project, &entry).await?;
     let surplus = (entries.len() + 1).saturating_sub(ENTRIES_MAX);
     let drop = entries.iter().take(surplus).map(|entry| (key(entry.number), None));
-    incus.patch_project_config(project, drop.collect()).await?;
+    record::write(incus, project, drop.collect()).await?;
     Ok(entry)
 }
 
@@ -115,7 +115,7 @@ async fn write(incus: &dyn Incus, project: &str, entry: &Entry) -> Result<(), Re
         value: format!("{entry:?}"),
         source: Some(source),
     })?;
-    Ok(incus.patch_project_config(project, [(key(entry.number), Some(value))].into()).await?)
+    record::write(incus, project, [(key(entry.number), Some(value))].into()).await
 }
 
 /// Numbered so that the order of the keys is the order of the entries.

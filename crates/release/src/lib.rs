@@ -7,19 +7,23 @@ mod deploy;
 mod history;
 mod observe;
 mod record;
+mod renew;
 mod rollback;
+mod up;
 
 pub use artifacts::{ArtifactError, BlobError, Folder};
 pub use commit::{Commit, CommitError};
 pub use deploy::deploy;
 pub use history::{Entry, Outcome, history};
 pub use observe::observe;
+pub use renew::renew;
 pub use rollback::rollback;
+pub use up::up;
 
 use bascule_engine::{EngineError, Run};
 use bascule_incus::Error as IncusError;
 use bascule_roles::RoleError;
-use bascule_spec::{AllocateError, Colour, Platform};
+use bascule_spec::{AllocateError, Platform};
 
 /// What a release is done with.
 #[derive(Debug)]
@@ -52,9 +56,4 @@ pub enum ReleaseError {
     Incus(#[from] IncusError),
     #[error(transparent)]
     Engine(#[from] EngineError),
-}
-
-/// How a colour is called in a sentence; under `multi-instance` there are none.
-fn colour_name(colour: Option<Colour>) -> &'static str {
-    colour.map_or("the replicas", Colour::as_str)
 }

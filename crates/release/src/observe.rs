@@ -1,22 +1,29 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 
-use bascule_incus::{Incus, Status};
+use bascule_engine::Run;
+use bascule_incus::Status;
 use bascule_roles::{Existing, Facts};
-use bascule_spec::Platform;
+use bascule_spec::{Endpoint, Ops, Platform};
 
 use crate::{ReleaseError, record};
 
-/// Reads from Incus all that planning needs to know, in three requests.
-pub async fn observe(incus: &dyn Incus, platform: &Platform) -> Result<Facts, ReleaseError> {
+/// Reads all that planning needs to know: from Incus, in three requests, and of the run's secrets their fingerprints.
+pub async fn observe(run: &Run, platform: &Platform) -> Result<Facts, ReleaseError> {
+    let incus = run.incus();
+    let of_ops = platform.ops_instance().map(|_| Ops::AGE_KEY);
+    let secrets = platform.secrets().into_iter().chain(of_ops);
+    let secrets = secrets.filter_map(|name| Some((name.to_owned(), run.fingerprint(name)?))).collect();
     let project = platform.incus.project.as_str();
-    let mtu = incus.uplink_mtu().await?;
-    let Some(found) = incus.project(project).await? else {
-        let addresses = bascule_spec::allocate(platform, &BTreeMap::new())?;
-        return Ok(Facts { addresses, mtu, ..Facts::default() });
+    // Elsewhere the bridge is made by `host up`, and who is restricted to a project is not told of the host's own cards.
+    let mtu = match platform.incus.endpoint {
+        Endpoint::Socket(_) => incus.uplink_mtu().await?,
+        Endpoint::Https(_) => None,
     };
     let found_instances = incus.instances(project).await?;
     let mut instances = BTreeMap::new();
     let mut addresses = BTreeMap::new();
+    let mut holder = None;
     for instance in found_instances {
         let address = instance.devices.get("eth0").and_then(|nic| nic.get("ipv4.address"));
         if let Some(Ok(address)) = address.map(|address| address.parse()) {
@@ -27,8 +34,13 @@ pub async fn observe(incus: &dyn Incus, platform: &Platform) -> Result<Facts, Re
             Status::Frozen => Existing::Frozen,
             _ => Existing::Stopped,
         };
+        let is_held = |address: Ipv4Addr| instance.addresses.contains(&IpAddr::V4(address));
+        if existing == Existing::Running && platform.load_balancer.address.is_some_and(is_held) {
+            holder = Some(instance.name.clone());
+        }
         instances.insert(instance.name, existing);
     }
     let addresses = bascule_spec::allocate(platform, &addresses)?;
-    Ok(Facts { instances, addresses, releases: record::read(&found.config)?, mtu })
+    let releases = record::read(&record::keys(incus, project).await?)?;
+    Ok(Facts { instances, addresses, holder, releases, mtu, secrets, out_of_rotation: BTreeSet::new() })
 }

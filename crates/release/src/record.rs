@@ -1,22 +1,44 @@
-//! What is recorded in Incus, as keys on the environment's project.
+//! What is recorded in Incus, as keys on a profile of the environment's project that no instance uses.
+//!
+//! Not on the project itself: whoever may work in a project that is restricted may not change the project.
 
-use std::collections::BTreeMap;
-
-use bascule_incus::Incus;
+use bascule_incus::{Changes, Config, Error as IncusError, Incus, Profile};
 use bascule_roles::{ColourRelease, Releases};
 use bascule_spec::Colour;
 
 use crate::ReleaseError;
 
+const PROFILE: &str = "bascule-record";
 const GENERATION: &str = "user.bascule.generation";
 const ACTIVE: &str = "user.bascule.active";
 const RELEASE: &str = "user.bascule.release";
+
+/// Every key; none before the first.
+pub(crate) async fn keys(incus: &dyn Incus, project: &str) -> Result<Config, ReleaseError> {
+    Ok(incus.profile(project, PROFILE).await?.map(|profile| profile.config).unwrap_or_default())
+}
+
+/// Sets and removes keys.
+pub(crate) async fn write(incus: &dyn Incus, project: &str, changes: Changes) -> Result<(), ReleaseError> {
+    match incus.patch_profile_config(project, PROFILE, changes.clone()).await {
+        Err(IncusError::NotFound { .. }) => {}
+        written => return Ok(written?),
+    }
+    let description = "What Bascule has released here, and what has the traffic. Used by no instance.".to_owned();
+    let profile = Profile { name: PROFILE.to_owned(), description, ..Profile::default() };
+    match incus.create_profile(project, profile).await {
+        // Another run began its record at the same moment.
+        Ok(()) | Err(IncusError::AlreadyExists { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(incus.patch_profile_config(project, PROFILE, changes).await?)
+}
 
 fn release_key(colour: Option<Colour>) -> String {
     colour.map_or_else(|| RELEASE.to_owned(), |colour| format!("{RELEASE}.{colour}"))
 }
 
-pub(crate) fn read(config: &BTreeMap<String, String>) -> Result<Releases, ReleaseError> {
+pub(crate) fn read(config: &Config) -> Result<Releases, ReleaseError> {
     let unreadable =
         |key: &str, value: &str, source| ReleaseError::Record { key: key.to_owned(), value: value.to_owned(), source };
     let mut releases = Releases::default();
@@ -52,7 +74,7 @@ pub(crate) async fn set_release(
         value: format!("{release:?}"),
         source: Some(source),
     })?;
-    Ok(incus.patch_project_config(project, [(key, Some(value))].into()).await?)
+    write(incus, project, [(key, Some(value))].into()).await
 }
 
 /// Records the intent of a switch: which colour shall have the traffic, and the generation of that decision.
@@ -61,5 +83,5 @@ pub(crate) async fn set_active(incus: &dyn Incus, project: &str, releases: &Rele
         (ACTIVE.to_owned(), releases.active.map(|colour| colour.to_string())),
         (GENERATION.to_owned(), Some(releases.generation.to_string())),
     ];
-    Ok(incus.patch_project_config(project, changes.into()).await?)
+    write(incus, project, changes.into()).await
 }

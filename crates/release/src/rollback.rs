@@ -7,7 +7,7 @@ use crate::{Commit, Context, Folder, Outcome, ReleaseError, history, observe};
 
 /// Goes back: to the other colour, which still holds what it served, or (without colours) to the commit before.
 pub async fn rollback(context: &Context<'_>) -> Result<(), ReleaseError> {
-    let facts = observe(context.run.incus(), context.platform).await?;
+    let facts = observe(context.run, context.platform).await?;
     require_up(context, &facts)?;
     if context.platform.load_balancer.topology == Topology::MultiInstance {
         let commit = previous_commit(context).await?;

@@ -1,3 +1,5 @@
+use std::net::Ipv4Addr;
+
 use bascule_spec::Colour;
 
 /// Why no plan can be made.
@@ -5,6 +7,10 @@ use bascule_spec::Colour;
 pub enum RoleError {
     #[error("the instance {0} has no address yet")]
     MissingAddress(String),
+    #[error("the environment has no authority of its own yet: `bascule up` makes it")]
+    NoAuthority,
+    #[error("the secret {0} has no value")]
+    MissingSecret(String),
     /// A release or a switch needs what only `up` makes.
     #[error("the instance {0} does not exist yet: run `bascule up` first")]
     MissingInstance(String),
@@ -18,6 +24,18 @@ pub enum RoleError {
     ColourIsActive(Colour),
     #[error("the topology `{topology}` has no `{verb}`")]
     WrongTopology { verb: &'static str, topology: &'static str },
+    #[error("the host {host} has Debian {debian}: 12 and 13 can be set up")]
+    OtherDebian { host: String, debian: u32 },
+    #[error(
+        "{operator}, from where {host} is reached, is not in [ssh] allow_from: setting up the host would lock you out"
+    )]
+    LockedOut { host: String, operator: Ipv4Addr },
+    #[error("{0} has to be told which certificate to trust, and there is none")]
+    NoClientCertificate(String),
+    #[error("the ops instance has neither secrets nor certificates to be given")]
+    NoOps,
+    #[error("the platform cannot be written down")]
+    Copy(#[source] serde_json::Error),
     #[error("the template {name} cannot be rendered")]
     Template { name: &'static str, source: minijinja::Error },
 }

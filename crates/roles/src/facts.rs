@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use bascule_plan::Blob;
-use bascule_spec::{Colour, Instance};
+use bascule_plan::{Blob, Fingerprint, Secret};
+use bascule_spec::{Colour, Instance, Platform};
 use serde::{Deserialize, Serialize};
 
 use crate::RoleError;
@@ -14,15 +14,60 @@ pub struct Facts {
     pub instances: BTreeMap<String, Existing>,
     /// The address of every instance of the platform: what Incus holds, a pin of the file, or one just given.
     pub addresses: BTreeMap<String, Ipv4Addr>,
+    /// The load balancer that holds the virtual address, where one does.
+    pub holder: Option<String>,
     pub releases: Releases,
     /// Largest packet of the uplink in bytes, where the bridge has to follow it.
     pub mtu: Option<u32>,
+    /// The secrets that have a value, by name.
+    pub secrets: BTreeMap<String, Fingerprint>,
+    /// Replicas to which a load balancer sends no requests, as far as it was asked. Their turn is first.
+    pub out_of_rotation: BTreeSet<String>,
 }
 
 impl Facts {
     pub(crate) fn address(&self, instance: &Instance) -> Result<Ipv4Addr, RoleError> {
         let known = self.addresses.get(&instance.name).copied();
         known.ok_or_else(|| RoleError::MissingAddress(instance.name.clone()))
+    }
+
+    pub(crate) fn secret(&self, name: &str) -> Result<Secret, RoleError> {
+        let fingerprint = self.secrets.get(name).cloned();
+        let fingerprint = fingerprint.ok_or_else(|| RoleError::MissingSecret(name.to_owned()))?;
+        Ok(Secret { name: name.to_owned(), fingerprint })
+    }
+
+    /// The load balancers that a release works on. One that does not run is left out where they share a virtual address:
+    /// it cannot take that before `up` has brought it up to date. Without one, clients use the addresses of all of them.
+    pub fn load_balancers<'a>(&self, platform: &'a Platform) -> Vec<&'a Instance> {
+        let may_lack = platform.load_balancer.address.is_some() && platform.load_balancers().any(|one| self.runs(one));
+        platform.load_balancers().filter(|instance| !may_lack || self.runs(instance)).collect()
+    }
+
+    fn runs(&self, instance: &Instance) -> bool {
+        self.instances.get(&instance.name) == Some(&Existing::Running)
+    }
+
+    /// A component's replicas of one colour, in the order in which they change: while one is down, none that serves is
+    /// touched.
+    pub(crate) fn down_first<'a>(
+        &self,
+        platform: &'a Platform,
+        component: &'a str,
+        colour: Option<Colour>,
+    ) -> Vec<&'a Instance> {
+        let mut order: Vec<&Instance> = platform.replicas(component, colour).collect();
+        order.sort_by_key(|replica| self.runs(replica) && !self.out_of_rotation.contains(&replica.name));
+        order
+    }
+
+    /// All load balancers in the order in which they change: those that are down first; the one that holds the virtual address comes last, or the
+    /// first one, where that is not known.
+    pub(crate) fn standby_first<'a>(&self, platform: &'a Platform) -> Vec<&'a Instance> {
+        let mut order: Vec<&Instance> = platform.load_balancers().collect();
+        order.reverse();
+        order.sort_by_key(|instance| (self.runs(instance), self.holder.as_ref() == Some(&instance.name)));
+        order
     }
 }
 
@@ -53,9 +98,18 @@ pub struct ColourRelease {
     pub state: ColourState,
     /// What was released, by component: a plan names it by its digest even when the folder it came from is gone.
     pub artifacts: BTreeMap<String, Blob>,
+    /// What was ready before, and still is on the replicas that were not reached: the way back while a deploy rolls
+    /// through them, and after one that was killed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Box<Self>>,
 }
 
 impl ColourRelease {
+    /// The release that was last found good: this one, or what it was to replace.
+    pub fn last_ready(&self) -> Option<&Self> {
+        if self.state == ColourState::Ready { Some(self) } else { self.fallback.as_deref() }
+    }
+
     pub(crate) fn artifact(&self, component: &str) -> Result<&Blob, RoleError> {
         self.artifacts
             .get(component)
@@ -114,7 +168,13 @@ mod tests {
 
     #[test]
     fn what_is_recorded_of_releases_is_read_back_with_and_without_colours() {
-        let release = ColourRelease { commit: "a".repeat(40), state: ColourState::Ready, artifacts: BTreeMap::new() };
+        let release = |commit: &str, fallback| ColourRelease {
+            commit: commit.repeat(40),
+            state: ColourState::Ready,
+            artifacts: BTreeMap::new(),
+            fallback,
+        };
+        let release = release("a", Some(Box::new(release("b", None))));
         for colour in [None, Some(Colour::Blue), Some(Colour::Green)] {
             let releases =
                 Releases { generation: 3, active: colour, colours: [(colour, release.clone())].into_iter().collect() };

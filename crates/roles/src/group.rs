@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use bascule_plan::{
-    Command, Content, Directory, File, LineItem, Milestone, OnTimeout, Packages, Probe, Resource, Step, Symlink,
-    Sysctl, Unit, UnitState, Wait,
+    Command, Content, Directory, File, LineItem, Milestone, OnTimeout, Packages, Probe, Resource, Secret, Step,
+    Symlink, Sysctl, Unit, UnitState, Wait,
 };
 
 /// Where the platform's own small programs are put on an instance.
@@ -95,10 +95,10 @@ pub(crate) fn validated(path: impl Into<String>, mode: u32, text: impl Into<Stri
     })
 }
 
-pub(crate) fn secret_file(path: impl Into<String>, name: &str) -> Resource {
+pub(crate) fn secret_file(path: impl Into<String>, secret: Secret) -> Resource {
     Resource::File(File {
         path: path.into(),
-        content: Content::Secret(name.to_owned()),
+        content: Content::Secret(secret),
         owner: "root".into(),
         group: "root".into(),
         mode: 0o600,
@@ -130,9 +130,15 @@ pub(crate) fn running(name: impl Into<String>, inputs: &[&str], reload_inputs: &
 }
 
 pub(crate) fn command(argv: &[&str], unless: &[&str], timeout_ms: u64) -> Resource {
+    command_on(argv, unless, &[], timeout_ms)
+}
+
+/// A command whose check looks at these paths, which steps above it may change.
+pub(crate) fn command_on(argv: &[&str], unless: &[&str], reads: &[&str], timeout_ms: u64) -> Resource {
     Resource::Command(Command {
         argv: strings(argv),
         unless: strings(unless),
+        reads: strings(reads),
         env: std::collections::BTreeMap::new(),
         timeout_ms,
     })

@@ -3,19 +3,29 @@
 //! A role is a folder: what it makes of an instance, step by step, with its templates and scripts beside the code.
 //! The functions that this crate exports put the roles' steps together into the plan of one verb.
 
+mod certificates;
 mod common;
 mod component;
 mod error;
 mod facts;
+mod firewall;
 mod group;
+mod host;
 mod line;
 mod load_balancer;
+mod ops;
 mod template;
 mod verbs;
 
 #[cfg(test)]
 mod tests;
 
+pub use certificates::AUTHORITY_KEY;
 pub use error::RoleError;
 pub use facts::{ColourRelease, ColourState, Existing, Facts, Releases};
-pub use verbs::{drain, health, prepare, probe, roll, switch, up};
+pub use host::{ClientCertificate, HostFacts, host_up};
+pub use load_balancer::OWN_FRONT_CERTIFICATE;
+pub use verbs::{
+    catch_up, drain, due, due_or_out_of_rotation, health, out_of_rotation, prepare, probe, renewal, roll, rotation,
+    switch, up,
+};

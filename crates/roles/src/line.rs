@@ -7,10 +7,12 @@ use bascule_spec::{Colour, Component, Instance, Platform, Role};
 use sha2::{Digest as _, Sha256};
 
 use crate::group::packages_of;
-use crate::{Existing, Facts, RoleError, common, component, load_balancer};
+use crate::{Existing, Facts, RoleError, load_balancer};
 
 /// Load balancers change one at a time.
 pub(crate) const LOAD_BALANCER_LEASE: &str = "roll load_balancer";
+/// Those that may hold the virtual address are let go of one at a time, too.
+pub(crate) const ADDRESS_LEASE: &str = "roll virtual address";
 /// The traffic is moved on one load balancer after the other.
 pub(crate) const SWITCH_LEASE: &str = "switch traffic";
 
@@ -59,34 +61,23 @@ pub(crate) fn line(
         (Some(Existing::Stopped), _) => (MachineAction::Start, "it is stopped"),
         (Some(Existing::Frozen), _) => (MachineAction::Start, "it is frozen"),
     };
+    // Who makes a machine gives it all of its steps: what they install is in the image already.
+    let is_made = matches!(action, MachineAction::Create | MachineAction::Rebuild);
     let machine = Machine {
         action,
         reason: reason.to_owned(),
         address: facts.address(instance)?,
         mac: mac(platform, &instance.name),
-        image_packages: image_packages(platform, facts, instance)?,
+        image_packages: if is_made { packages_of(&items) } else { BTreeSet::new() },
         config: config(instance),
     };
-    Ok(Line { instance: instance.name.clone(), roles, machine, items, notes: Vec::new() })
+    Ok(Line { instance: instance.name.clone(), roles, machine: Some(machine), items, notes: Vec::new() })
 }
 
 /// Locally administered, and always the same for an instance of an environment.
 fn mac(platform: &Platform, instance: &str) -> String {
     let digest = Sha256::digest(format!("{}/{instance}", platform.incus.project));
     digest[..5].iter().fold("02".to_owned(), |mac, byte| format!("{mac}:{byte:02x}"))
-}
-
-/// The packages of everything the instance may be asked to be, whatever the verb: one image for all of them.
-fn image_packages(platform: &Platform, facts: &Facts, instance: &Instance) -> Result<BTreeSet<String>, RoleError> {
-    let mut items = common::steps(platform, &instance.name, facts.address(instance)?)?;
-    match &instance.role {
-        Role::LoadBalancer => items.extend(load_balancer::steps(platform, facts)?),
-        Role::Component { component, .. } => {
-            items.extend(platform.component(component).into_iter().flat_map(component::base));
-        }
-        Role::Plain { .. } => {}
-    }
-    Ok(packages_of(&items))
 }
 
 fn config(instance: &Instance) -> BTreeMap<String, String> {
@@ -112,13 +103,12 @@ pub(crate) fn plan(platform: &Platform, facts: &Facts, lines: Vec<Line>) -> Plan
     let mut leases = BTreeMap::new();
     for component in &platform.components {
         for colour in platform.colours() {
-            let order = order(platform.replicas(&component.name, *colour).collect());
+            let order = order(facts.down_first(platform, &component.name, *colour));
             leases.insert(roll_lease(component, *colour), Lease { capacity: 1, order });
         }
     }
-    // The first load balancer is the one that has the traffic: it comes last.
-    let standby_first: Vec<String> = order(platform.load_balancers().collect::<Vec<_>>().into_iter().rev().collect());
-    for lease in [LOAD_BALANCER_LEASE, SWITCH_LEASE] {
+    let standby_first: Vec<String> = order(facts.standby_first(platform));
+    for lease in [LOAD_BALANCER_LEASE, ADDRESS_LEASE, SWITCH_LEASE] {
         leases.insert(lease.to_owned(), Lease { capacity: 1, order: standby_first.clone() });
     }
     leases.retain(|name, _| taken(name));
@@ -131,5 +121,5 @@ pub(crate) fn plan(platform: &Platform, facts: &Facts, lines: Vec<Line>) -> Plan
         mtu: facts.mtu,
         pool: platform.incus.pool.clone(),
     };
-    Plan { world, leases, lines }
+    Plan { world: Some(world), leases, lines }
 }

@@ -13,7 +13,8 @@ use crate::platform::{Instance, Network, Platform};
 ///
 /// `existing` holds the addresses of all instances of the environment, also of those that are no longer in the
 /// platform: none is moved, none is given twice. A new instance gets the address that the file pins, otherwise the
-/// lowest free one from [`first_given`](Network::first_given) upward, in the order of `platform.instances`.
+/// lowest free one from [`first_given`](Network::first_given) upward, in the order of `platform.instances`. The load
+/// balancers' virtual address is nobody's.
 ///
 /// # Errors
 ///
@@ -22,7 +23,7 @@ pub fn allocate(
     platform: &Platform,
     existing: &BTreeMap<String, Ipv4Addr>,
 ) -> Result<BTreeMap<String, Ipv4Addr>, AllocateError> {
-    assign(&platform.network, &platform.instances, existing)
+    assign(&platform.network, &platform.instances, platform.load_balancer.address, existing)
 }
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub enum AllocateError {
     Moved { instance: String, existing: Ipv4Addr, pinned: Ipv4Addr },
     #[error("{instance} is pinned to {address}, which {holder} has: pin another address, or destroy {holder} first")]
     Taken { instance: String, address: Ipv4Addr, holder: String },
+    #[error(
+        "the load balancers are to share the address {address}, which {holder} has: choose another `address` in [load_balancer], or destroy {holder} first"
+    )]
+    FrontDoor { address: Ipv4Addr, holder: String },
     #[error(
         "{instance} has the address {address}, which is not in the subnet {subnet}: an environment keeps its subnet; put the old one back, or destroy {instance} first"
     )]
@@ -71,10 +76,16 @@ impl Network {
 pub(crate) fn assign(
     network: &Network,
     instances: &[Instance],
+    front_door: Option<Ipv4Addr>,
     existing: &BTreeMap<String, Ipv4Addr>,
 ) -> Result<BTreeMap<String, Ipv4Addr>, AllocateError> {
     let mut taken: BTreeMap<Ipv4Addr, &str> =
         existing.iter().map(|(name, address)| (*address, name.as_str())).collect();
+    if let Some(address) = front_door
+        && let Some(holder) = taken.insert(address, "the front door")
+    {
+        return Err(AllocateError::FrontDoor { address, holder: holder.to_owned() });
+    }
     let mut given = BTreeMap::new();
     for instance in instances {
         match (existing.get(&instance.name), instance.address) {

@@ -13,6 +13,8 @@ mod explain;
 mod platform;
 mod raw;
 mod read;
+#[cfg(test)]
+mod reference;
 mod resolve;
 mod schema;
 mod validate;
@@ -23,7 +25,7 @@ use std::path::Path;
 pub use allocate::{AllocateError, allocate};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use platform::*;
-pub use read::Files;
+pub use read::{Files, internal_authority_path};
 pub use schema::schema;
 
 /// Reads a platform file with the overlay `env/ENVIRONMENT.toml` beside it.
@@ -38,7 +40,10 @@ pub fn load(files: &dyn Files, platform_file: &Path, environment: &str) -> Resul
     let root = read::read(files, platform_file, environment)?;
     let validate::Validated { file, diagnostics, suspects } = validate::validate(&root);
     let mut context = resolve::Context::new(files, &root, suspects, diagnostics);
-    let platform = resolve::resolve(&file, environment, &mut context);
+    let mut platform = resolve::resolve(&file, environment, &mut context);
+    if let Some(platform) = &mut platform {
+        platform.internal_authority = read::internal_authority(platform_file, environment, &mut context);
+    }
     match (platform, context.into_diagnostics()) {
         (Some(platform), diagnostics) if diagnostics.is_empty() => Ok(platform),
         (_, diagnostics) => Err(diagnostics),

@@ -2,41 +2,130 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
     /// The platform's name, e.g. `shop`.
     pub name: String,
     /// The environment's name, e.g. `lab`.
     pub environment: String,
+    /// The certificate of the environment's own authority, PEM: the file `env/ENVIRONMENT.ca.pem`. Absent until it is made.
+    pub internal_authority: Option<String>,
     pub incus: Incus,
     pub network: Network,
     pub ssh: Ssh,
+    /// The machines that `host up` sets up, in the order of the file.
+    pub hosts: Vec<Host>,
     pub release: Release,
     pub load_balancer: LoadBalancer,
     /// In the order of the file.
     pub components: Vec<Component>,
-    /// Every instance, in a stable order: load balancers, components (blue before green), plain groups.
+    /// Every instance, in a stable order: load balancers, components (blue before green), plain groups, `ops-1`.
     pub instances: Vec<Instance>,
+    /// What the instance `ops-1` works with, where there is one. Absent until it is made.
+    pub ops: Option<Ops>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What lies beside the platform on the instance that works on its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ops {
+    /// The environment's secrets, encrypted for it, too: the text of `env/ENVIRONMENT.secrets.age`.
+    pub secrets: String,
+    /// The certificate by which Incus knows it, PEM: the file `env/ENVIRONMENT.ops.pem`.
+    pub client_certificate: String,
+    /// The daemon's own certificate, PEM.
+    pub server_certificate: String,
+}
+
+impl Ops {
+    /// The secret that is its age key.
+    pub const AGE_KEY: &str = "bascule/ops/age.key";
+    /// The secret that is the key of its client certificate.
+    pub const CLIENT_KEY: &str = "bascule/ops/client.key";
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incus {
     /// `PLATFORM-ENVIRONMENT` unless the file says otherwise.
     pub project: String,
-    /// Path of the daemon's unix socket.
-    pub socket: PathBuf,
+    pub endpoint: Endpoint,
     /// Storage pool for roots and volumes.
     pub pool: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// How the daemon is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// By its unix socket on this machine, as an administrator.
+    Socket(PathBuf),
+    /// By HTTPS, with a certificate that may be restricted to the project.
+    Https(Https),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Https {
+    pub address: SocketAddrV4,
+    /// The file with the daemon's own certificate, which is the only one that is believed.
+    pub server_certificate: PathBuf,
+    /// The file with the certificate that the daemon trusts.
+    pub client_certificate: PathBuf,
+    /// The secret that is its key.
+    pub client_key: String,
+}
+
+impl Https {
+    /// The secret that is the key of the operators' certificate.
+    pub const CLIENT_KEY: &str = "bascule/incus/client.key";
+}
+
+/// A machine that `host up` makes an Incus server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    pub name: String,
+    pub address: Ipv4Addr,
+    pub transport: Transport,
+    pub pool_driver: PoolDriver,
+    pub pool: PoolDisk,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// By the system's SSH client, as root, with a pinned host key.
+    Ssh,
+    /// It is the machine that Bascule runs on.
+    Local,
+}
+
+/// How a new storage pool copies on write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PoolDriver {
+    /// In Debian's own kernel.
+    #[default]
+    Btrfs,
+    /// From Debian's `contrib`; its module is built on the machine, for each kernel anew.
+    Zfs,
+}
+
+/// What a new storage pool is made on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolDisk {
+    /// A sparse loop file of at most this size, e.g. `100GiB`.
+    LoopFile(String),
+    /// A block device, or the pool's own folder on a machine whose file system is btrfs.
+    Source(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// At most 15 characters.
     pub bridge: String,
@@ -45,7 +134,7 @@ pub struct Network {
     pub gateway: Ipv4Addr,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ssh {
     /// Sources that may log in; never empty.
     pub allow_from: Vec<Ipv4Net>,
@@ -53,12 +142,10 @@ pub struct Ssh {
     pub authorized_keys: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     /// The folder that holds `COMMIT/COMPONENT.tar.gz`, made absolute.
     pub artifacts: PathBuf,
-    /// The file that holds the values of the components' secrets, made absolute.
-    pub secrets: Option<PathBuf>,
     /// How long an old colour may keep its sessions when it is needed again.
     pub drain_timeout_ms: u64,
     /// How long a replica of a new release may take to become healthy.
@@ -74,22 +161,67 @@ pub enum Topology {
     MultiInstance,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadBalancer {
     pub topology: Topology,
     /// The port that serves traffic.
     pub port: u16,
     /// Concurrent connections HAProxy accepts.
     pub connections_max: u32,
+    /// The virtual address: one of the load balancers holds it, and no instance has it for its own.
+    pub address: Option<Ipv4Addr>,
+    pub tls: Option<Tls>,
+}
+
+impl LoadBalancer {
+    /// What a client asks at one of its addresses, without a path.
+    pub fn url(&self, address: Ipv4Addr) -> String {
+        let (scheme, port, usual) = match &self.tls {
+            Some(tls) => ("https", tls.port, 443),
+            None => ("http", self.port, 80),
+        };
+        let port = if port == usual { String::new() } else { format!(":{port}") };
+        format!("{scheme}://{address}{port}")
+    }
+}
+
+/// HTTPS at the front door.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// The port that serves HTTPS; the plain one only redirects there.
+    pub port: u16,
+    pub certificate: FrontCertificate,
+}
+
+/// Where the front door's certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FrontCertificate {
+    /// Whoever runs the platform brings it, and renews it.
+    Given(GivenCertificate),
+    /// The environment's own authority issues it to each load balancer, for these DNS names and its addresses.
+    Own { names: Vec<String> },
+}
+
+/// A certificate that lies beside the platform file, its key among the secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenCertificate {
+    /// PEM: itself first, then its intermediates.
+    pub chain: String,
+    /// The name of the secret that is its private key.
+    pub key: String,
+    /// The last second, since 1970, at which it is good.
+    pub expires_s: u64,
 }
 
 /// A piece of the user's software.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Component {
     pub name: String,
     pub kind: ComponentKind,
     /// The port its replicas listen on.
     pub port: u16,
+    /// Whether that port speaks TLS, with a certificate of the environment's own authority.
+    pub tls: bool,
     /// Path prefixes it answers; empty for the default component, which answers everything else.
     pub routes: Vec<String>,
     pub balance: Balance,
@@ -157,7 +289,7 @@ impl fmt::Display for Colour {
 }
 
 /// One container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// `lb-1`, `api-blue-2`, `api-1` (without colours), `GROUP-1`.
     pub name: String,
@@ -172,7 +304,7 @@ pub struct Instance {
     pub cpus: Option<u32>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum Role {
     LoadBalancer,
@@ -185,6 +317,8 @@ pub enum Role {
     Plain {
         group: String,
     },
+    /// What has to be done again and again is done there, by timers.
+    Ops,
 }
 
 impl Role {
@@ -194,6 +328,7 @@ impl Role {
             Self::LoadBalancer => "load_balancer",
             Self::Component { .. } => "component",
             Self::Plain { .. } => "common",
+            Self::Ops => "ops",
         }
     }
 }
@@ -208,6 +343,30 @@ impl Platform {
         self.instances.iter().filter(move |instance| {
             matches!(&instance.role, Role::Component { component: name, colour: of } if name == component && *of == colour)
         })
+    }
+
+    /// The names of all secrets whose values the environment must have.
+    pub fn secrets(&self) -> BTreeSet<&str> {
+        let of_tls = self.given_certificate().map(|given| given.key.as_str());
+        self.drawn_secrets().chain(of_tls).collect()
+    }
+
+    /// The front door's certificate, where whoever runs the platform brings it.
+    pub fn given_certificate(&self) -> Option<&GivenCertificate> {
+        match &self.load_balancer.tls.as_ref()?.certificate {
+            FrontCertificate::Given(given) => Some(given),
+            FrontCertificate::Own { .. } => None,
+        }
+    }
+
+    /// The instance that works on its own, where the platform has one.
+    pub fn ops_instance(&self) -> Option<&Instance> {
+        self.instances.iter().find(|instance| instance.role == Role::Ops)
+    }
+
+    /// Those of them for which any strong value will do: the components'. One that several use comes several times.
+    pub fn drawn_secrets(&self) -> impl Iterator<Item = &str> {
+        self.components.iter().flat_map(|component| &component.secrets).map(String::as_str)
     }
 
     pub fn load_balancers(&self) -> impl Iterator<Item = &Instance> {

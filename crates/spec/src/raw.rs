@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::platform::{ComponentKind, Topology};
+use crate::platform::{ComponentKind, PoolDriver, Topology, Transport};
 
 /// A platform: its hosts, its load balancers, its software. `env/NAME.toml` beside this file overlays it for one
 /// environment: tables are merged key by key, all other values are replaced.
@@ -31,7 +31,8 @@ pub(crate) struct File {
     /// Who may log in to the instances.
     #[schemars(required)]
     pub(crate) ssh: Option<Ssh>,
-    /// The members of the Incus cluster, by name. Leave it out on a single server.
+    /// The Incus servers, by name: the members of the cluster, and what `bascule host up` sets up. May be left out for a
+    /// single server that is set up already.
     #[serde(default)]
     pub(crate) hosts: BTreeMap<String, Host>,
     /// Where releases come from and how long they may take.
@@ -46,6 +47,8 @@ pub(crate) struct File {
     /// Plain instances for whatever you do there, by the group's name.
     #[serde(default)]
     pub(crate) group: BTreeMap<String, Group>,
+    /// An instance that renews certificates by itself, every day. It needs an `[incus] address`.
+    pub(crate) ops: Option<Ops>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -65,9 +68,21 @@ pub(crate) struct Incus {
     /// The Incus project that holds everything of this environment. Default: `PLATFORM-ENVIRONMENT`.
     #[schemars(length(max = 63), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"), extend("patternErrorMessage" = "a name has lower-case letters, digits and inner hyphens, a letter first"), example = &"shop-staging")]
     pub(crate) project: Option<String>,
-    /// The daemon's unix socket.
+    /// The daemon's unix socket. Default, without an `address`: `/var/lib/incus/unix.socket`.
     #[schemars(regex(pattern = "^/"), example = &"/var/lib/incus/unix.socket")]
-    pub(crate) socket: String,
+    pub(crate) socket: Option<String>,
+    /// Where a daemon elsewhere listens for HTTPS: its IPv4 address, with the port where that is not 8443.
+    #[schemars(example = &"192.0.2.10:8443")]
+    pub(crate) address: Option<String>,
+    /// With `address`: the file with the daemon's own certificate, which `bascule host up` writes where it is missing. Its
+    /// path is relative to the file that names it. No secret: commit it.
+    #[schemars(length(min = 1), example = &"staging.incus.pem")]
+    pub(crate) server_certificate_file: Option<String>,
+    /// With `address`: the file with the certificate that the daemon trusts, for this environment's project only.
+    /// `bascule host up` makes it where it is missing, with its key, the secret `bascule/incus/client.key`. No secret: commit
+    /// it.
+    #[schemars(length(min = 1), example = &"staging.client.pem")]
+    pub(crate) client_certificate_file: Option<String>,
     /// The storage pool for roots and volumes.
     #[schemars(length(min = 1))]
     pub(crate) pool: String,
@@ -100,13 +115,28 @@ pub(crate) struct Ssh {
     pub(crate) authorized_keys_file: Option<String>,
 }
 
-/// A member of the Incus cluster.
+/// An Incus server: a member of the cluster, or the only one.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Host {
     /// What fails together: hosts that share a rack or a power supply have the same. Default: the host's own name.
     #[schemars(length(min = 1), example = &"rack-1")]
     pub(crate) failure_domain: Option<String>,
+    /// The machine's own IPv4 address. With it, `bascule host up` makes the machine an Incus server: a bare Debian 12 or 13
+    /// is enough.
+    #[schemars(example = &"192.0.2.10")]
+    pub(crate) address: Option<String>,
+    /// With `address`: how the machine is reached. Default: `ssh`, as root.
+    pub(crate) transport: Option<Transport>,
+    /// With `address`: what the storage pool is made of, where Incus has none. Default: `btrfs`.
+    pub(crate) pool_driver: Option<PoolDriver>,
+    /// With `address`: what the storage pool is made on, where Incus has none: an empty block device, or, with `btrfs` where
+    /// that is the machine's own file system, `/var/lib/incus/storage-pools/POOL`. Default: a loop file.
+    #[schemars(regex(pattern = "^(/[A-Za-z0-9._:-]+)+$"), extend("patternErrorMessage" = "a path is absolute, of letters, digits and ._/:-"), example = &"/dev/disk/by-id/nvme-eui.1")]
+    pub(crate) pool_source: Option<String>,
+    /// With `address`: how large the pool's loop file may grow. What is not written takes no room. Default: `100GiB`.
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,5}GiB$"), extend("patternErrorMessage" = "a size is a whole number of GiB"), example = &"200GiB")]
+    pub(crate) pool_size: Option<String>,
 }
 
 /// Where releases come from and how long they may take.
@@ -116,9 +146,6 @@ pub(crate) struct Release {
     /// The folder that holds `COMMIT/COMPONENT.tar.gz`, relative to the file that names it.
     #[schemars(required, length(min = 1), example = &"artifacts")]
     pub(crate) artifacts: Option<String>,
-    /// The file that holds the values of the components' secrets, relative to the file that names it.
-    #[schemars(length(min = 1), example = &"staging.secrets.toml")]
-    pub(crate) secrets_file: Option<String>,
     /// How many seconds an old colour may keep its sessions once the colour is needed again.
     #[serde(default = "default_60")]
     #[schemars(range(min = 0, max = 86_400))]
@@ -145,8 +172,36 @@ pub(crate) struct LoadBalancer {
     /// Concurrent connections that each load balancer accepts.
     #[schemars(range(min = 100, max = 1_000_000))]
     pub(crate) connections_max: u32,
+    /// The virtual address that clients use, inside the subnet: of two load balancers or more, one that is well holds it.
+    #[schemars(example = &"10.20.0.9")]
+    pub(crate) address: Option<String>,
+    /// HTTPS at the front door; `port` then only sends clients there. Default: none, clients speak plain HTTP.
+    pub(crate) tls: Option<Tls>,
     #[serde(flatten)]
     pub(crate) placement: Placement,
+}
+
+/// HTTPS at the front door.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// The port that serves HTTPS.
+    #[serde(default = "default_443")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub(crate) port: u16,
+    /// The certificate and its intermediates, PEM, its own first; the path is relative to the file that names it. You
+    /// renew it. Either this or `names`.
+    #[schemars(length(min = 1), example = &"front.pem")]
+    pub(crate) certificate_file: Option<String>,
+    /// The host names by which clients come, beside the address: the environment's own authority issues the certificate,
+    /// and `up` renews it. Clients have to trust `env/NAME.ca.pem`. Either this or `certificate_file`.
+    #[serde(default)]
+    #[schemars(inner(length(min = 1)), extend("examples" = [["shop.example"]]))]
+    pub(crate) names: Vec<String>,
+    /// With `certificate_file`: the name of the secret that is its private key, PEM.
+    #[serde(default = "default_front_key")]
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]*$"), extend("patternErrorMessage" = "a secret's name has lower-case letters, digits and `_`, a letter first"), example = &"front_key")]
+    pub(crate) key: String,
 }
 
 /// A piece of your software.
@@ -160,9 +215,13 @@ pub(crate) struct Component {
     #[serde(default = "default_2")]
     #[schemars(range(min = 1, max = 100))]
     pub(crate) replicas: u32,
-    /// The port that its replicas listen on. Default for `static`: 80.
+    /// The port that its replicas listen on. Default for `static`: 443.
     #[schemars(range(min = 1, max = 65_535))]
     pub(crate) port: Option<u16>,
+    /// Whether the program speaks TLS on its port, with the certificate and key in the file that the environment variable
+    /// `TLS_CERTIFICATE` names. What is `static` always does.
+    #[serde(default)]
+    pub(crate) tls: bool,
     /// The path prefixes that it answers.
     #[serde(default)]
     #[schemars(inner(regex(pattern = r"^/[A-Za-z0-9._~/%+-]*$")), extend("patternErrorMessage" = "a prefix has letters, digits and ._~/%+-", "examples" = [["/api/"]]))]
@@ -193,7 +252,7 @@ pub(crate) struct Component {
     /// Environment variables of the program. Secrets do not belong here.
     #[serde(default)]
     pub(crate) environment: BTreeMap<String, String>,
-    /// Names of secrets that the program reads as systemd credentials; their values are in `release.secrets_file`.
+    /// Names of secrets that the program reads as systemd credentials; their values are in `env/NAME.secrets.age`.
     #[serde(default)]
     #[schemars(inner(regex(pattern = "^[a-z][a-z0-9_]*$")), extend("uniqueItems" = true, "patternErrorMessage" = "a secret's name has lower-case letters, digits and `_`, a letter first", "examples" = [["session_key"]]))]
     pub(crate) secrets: Vec<String>,
@@ -227,6 +286,16 @@ pub(crate) struct Group {
     pub(crate) placement: Placement,
 }
 
+/// The instance that does by itself what has to be done again and again, with an age key and a client certificate of its
+/// own.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Ops {
+    /// `addresses` is required: the firewall of the host admits this address to Incus before the instance is made.
+    #[serde(flatten)]
+    pub(crate) placement: Placement,
+}
+
 /// Where the instances of a group are and what they may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
@@ -247,7 +316,14 @@ pub(crate) struct Placement {
 
 impl Default for Incus {
     fn default() -> Self {
-        Self { project: None, socket: "/var/lib/incus/unix.socket".to_owned(), pool: "default".to_owned() }
+        Self {
+            project: None,
+            socket: None,
+            address: None,
+            server_certificate_file: None,
+            client_certificate_file: None,
+            pool: "default".to_owned(),
+        }
     }
 }
 
@@ -258,6 +334,8 @@ impl Default for LoadBalancer {
             topology: Topology::BlueGreen,
             port: 80,
             connections_max: 100_000,
+            address: None,
+            tls: None,
             placement: Placement::default(),
         }
     }
@@ -275,6 +353,14 @@ fn default_60() -> u32 {
     60
 }
 
+fn default_443() -> u16 {
+    443
+}
+
 fn default_3600() -> u32 {
     3_600
+}
+
+fn default_front_key() -> String {
+    "front_key".to_owned()
 }

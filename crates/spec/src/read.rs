@@ -1,10 +1,10 @@
 //! From files to one merged tree.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Node, Source, parse};
-use crate::resolve::is_label;
+use crate::resolve::{Context, is_label};
 use crate::words::{all_of, did_you_mean};
 
 const ENVIRONMENT_NAME_MAX: usize = 20;
@@ -41,6 +41,29 @@ pub(crate) fn read(files: &dyn Files, platform_file: &Path, environment: &str) -
     }
 }
 
+/// Where the certificate of an environment's own authority lies: in the clear, beside its overlay.
+pub fn internal_authority_path(platform_file: &Path, environment: &str) -> PathBuf {
+    platform_file.parent().unwrap_or(Path::new("")).join("env").join(format!("{environment}.ca.pem"))
+}
+
+/// The certificate, when there is one: a file that is there and cannot be read must not be taken for one to be made.
+pub(crate) fn internal_authority(platform_file: &Path, environment: &str, context: &mut Context<'_>) -> Option<String> {
+    let path = internal_authority_path(platform_file, environment);
+    let (folder, name) = (path.parent()?, path.file_name()?.to_str()?);
+    if !context.files.list(folder).iter().any(|known| known == name) {
+        return None;
+    }
+    match context.files.read(&path) {
+        Ok(text) => Some(text),
+        Err(reason) => {
+            let message = format!("the certificate of the environment's authority cannot be read: {reason}");
+            let place = Source::new(&path, String::new()).start();
+            context.report_at(place, message, "make it readable; what the instances trust is in it");
+            None
+        }
+    }
+}
+
 fn read_one(files: &dyn Files, path: &Path) -> Result<Node, Diagnostic> {
     let text = files.read(path).map_err(|reason| {
         let message = format!("the file cannot be read: {reason}");
@@ -67,7 +90,7 @@ fn environments(files: &dyn Files, folder: &Path) -> Vec<String> {
     let names = files.list(folder);
     let mut names: Vec<String> =
         names.iter().filter_map(|name| name.strip_suffix(".toml")).map(str::to_owned).collect();
-    // The secrets of an environment lie beside its overlay, as `NAME.secrets.toml`: no label.
+    // The secrets of an environment lie beside its overlay, as `NAME.secrets.age`, and others whose names have two dots: no label.
     names.retain(|name| is_label(name) && name.len() <= ENVIRONMENT_NAME_MAX);
     names.sort();
     names

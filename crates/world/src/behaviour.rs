@@ -1,39 +1,47 @@
 //! What the programs on the machines do: HAProxy with its map and its servers, replicas that answer with their commit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 use bascule_agent::fake::{Machine, Package};
-use bascule_agent::{Finished, HttpAnswer};
-use bascule_spec::{Component, Instance, Platform, Role, Topology};
+use bascule_agent::{Finished, HttpAnswer, System as _};
+use bascule_spec::{Colour, Component, Instance, Platform, Role, Topology};
 
 use crate::machines::Machines;
 
 const COLOUR_MAP: &str = "/etc/haproxy/colour.map";
-const SCRIPTS: &str = "/usr/local/lib/bascule";
+const MAPS: [&str; 2] = [COLOUR_MAP, "/etc/haproxy/generation.map"];
+pub(crate) const SCRIPTS: &str = "/usr/local/lib/bascule";
+/// HAProxy takes a server for up after two good checks in a row, one every half second.
+const CHECKS_MS: u64 = 1_000;
 
 /// What all machines of a world share.
 #[derive(Debug)]
 pub(crate) struct Model {
     platform: Platform,
+    /// How long a program takes from its start to its first answer.
+    warm_up_ms: u64,
     addresses: BTreeMap<String, String>,
+    /// Where in the platform an instance is.
+    places: BTreeMap<String, usize>,
     machines: Weak<Machines>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// HAProxy's map in memory, by load balancer, with the number of starts and reloads it was read at.
-    runtime_maps: BTreeMap<String, (u64, String)>,
+    /// HAProxy's maps in memory, by load balancer and path, with the number of starts and reloads they were read at.
+    runtime_maps: BTreeMap<(String, String), (u64, String)>,
     /// Commits that never become healthy.
     sick: BTreeSet<String>,
 }
 
 impl Model {
-    pub(crate) fn new(platform: &Platform, machines: Weak<Machines>) -> Self {
+    pub(crate) fn new(platform: &Platform, machines: Weak<Machines>, warm_up_ms: u64) -> Self {
         let addresses = bascule_spec::allocate(platform, &BTreeMap::new()).expect("addresses for the platform");
         let addresses = addresses.into_iter().map(|(name, address)| (address.to_string(), name)).collect();
-        Self { platform: platform.clone(), addresses, machines, state: Mutex::default() }
+        let places = platform.instances.iter().enumerate().map(|(n, instance)| (instance.name.clone(), n)).collect();
+        Self { platform: platform.clone(), warm_up_ms, addresses, places, machines, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -44,26 +52,57 @@ impl Model {
         self.state().sick.insert(commit.to_owned());
     }
 
-    pub(crate) fn runtime_map(&self, load_balancer: &str) -> Option<String> {
-        self.state().runtime_maps.get(load_balancer).map(|(_, map)| map.clone())
+    /// Both maps of a load balancer, as HAProxy has them in its memory.
+    pub(crate) fn runtime_maps(&self, load_balancer: &str) -> String {
+        let state = self.state();
+        let map = |path: &str| state.runtime_maps.get(&(load_balancer.to_owned(), path.to_owned()));
+        MAPS.iter().filter_map(|path| map(path)).map(|(_, map)| map.as_str()).collect()
+    }
+
+    /// The model that a machine's programs are part of: as long as there is one, there are machines.
+    fn of<T>(machines: &Weak<Machines>, ask: impl FnOnce(&Self) -> T) -> Option<T> {
+        machines.upgrade().map(|machines| ask(&machines.model))
     }
 
     /// Gives a new machine its packages' behaviour and the programs that steps call.
-    pub(crate) fn furnish(self: &Arc<Self>, machine: &Machine, name: &str) {
+    pub(crate) fn furnish(&self, machine: &Machine, name: &str) {
         for (package, unit) in SERVICES {
-            let unit = Package { units: vec![unit.to_owned()], ..Package::default() };
+            // Debian's exporters run as the user of Prometheus, which comes with them.
+            let users = if package.starts_with("prometheus-") { vec!["prometheus".to_owned()] } else { Vec::new() };
+            let unit = Package { units: vec![unit.to_owned()], users, ..Package::default() };
             machine.provide(package, unit);
         }
         for unit in OF_THE_BASE {
             machine.put_file(&format!("/usr/lib/systemd/system/{unit}"), "[Unit]\n");
         }
-        for (key, value) in [("net.ipv4.ip_local_port_range", "32768 60999"), ("net.core.somaxconn", "4096")] {
+        for (key, value) in KERNEL {
             machine.put_sysctl(key, value);
         }
+        for (unit, at_start, at_reload) in READS {
+            machine.unit_reads(unit, at_start, at_reload);
+        }
+        if let Some(Role::Component { component, .. }) = self.instance(name).map(|instance| &instance.role) {
+            self.furnish_component(machine, component);
+        }
         self.furnish_ssh(machine);
+        furnish_firewall(machine);
         self.furnish_haproxy(machine, name);
-        let (model, own) = (self.clone(), name.to_owned());
-        machine.on_http(move |_, url| model.answer(&own, url));
+        let (machines, own) = (self.machines.clone(), name.to_owned());
+        machine.on_http(move |machine, url| {
+            let answer = Self::of(&machines, |model| model.answer(&own, url, machine.now_ms()));
+            answer.unwrap_or_else(|| Err("connection refused".to_owned()))
+        });
+    }
+
+    /// A program gets its secrets when it starts, and keeps them.
+    fn furnish_component(&self, machine: &Machine, component: &str) {
+        let etc = format!("/etc/{component}");
+        let secrets = self.platform.component(component).into_iter().flat_map(|component| &component.secrets);
+        let credentials = secrets.map(|name| format!("{etc}/credentials/{name}"));
+        let reads: Vec<String> =
+            credentials.chain(["environment", "tls.pem"].map(|name| format!("{etc}/{name}"))).collect();
+        let reads: Vec<&str> = reads.iter().map(String::as_str).collect();
+        machine.unit_reads(&format!("{component}.service"), &reads, &[]);
     }
 
     #[expect(clippy::unused_self, reason = "one of a row of furnishers")]
@@ -82,57 +121,81 @@ impl Model {
         });
     }
 
-    fn furnish_haproxy(self: &Arc<Self>, machine: &Machine, name: &str) {
-        let (model, own) = (self.clone(), name.to_owned());
-        machine.on_command(&format!("{SCRIPTS}/haproxy-colour"), move |machine, argv| {
-            let on_disk = machine.content(COLOUR_MAP).unwrap_or_default();
-            if argv.get(1).is_some_and(|mode| mode == "check") {
-                let differs = model.haproxy_map(machine, &own) != on_disk;
-                return Finished::exited(i32::from(differs), "HAProxy runs with another map");
+    fn furnish_haproxy(&self, machine: &Machine, name: &str) {
+        let (machines, own) = (self.machines.clone(), name.to_owned());
+        machine.on_command(&format!("{SCRIPTS}/haproxy-map"), move |machine, argv| {
+            let [_, mode, path] = argv else { return Finished::exited(2, "usage") };
+            let on_disk = machine.content(path).unwrap_or_default();
+            if mode == "check" {
+                let in_memory = Self::of(&machines, |model| model.haproxy_map(machine, &own, path));
+                return Finished::exited(i32::from(in_memory != Some(on_disk)), "HAProxy runs with another map");
             }
             let starts = read_at(machine);
-            model.state().runtime_maps.insert(own.clone(), (starts, on_disk));
+            let key = (own.clone(), path.clone());
+            Self::of(&machines, |model| model.state().runtime_maps.insert(key, (starts, on_disk)));
             Finished::exited(0, "")
         });
-        let model = self.clone();
-        machine.on_command(&format!("{SCRIPTS}/haproxy-servers"), move |_, argv| {
-            let bad: Vec<&str> = argv[1..].iter().map(String::as_str).filter(|server| !model.is_up(server)).collect();
+        let machines = self.machines.clone();
+        machine.on_command(&format!("{SCRIPTS}/haproxy-servers"), move |machine, argv| {
+            let now_ms = machine.now_ms();
+            let is_up = |server: &str| Self::of(&machines, |model| model.is_up(server, now_ms)).unwrap_or(false);
+            let bad: Vec<&str> = argv[1..].iter().map(String::as_str).filter(|server| !is_up(server)).collect();
             Finished::exited(i32::from(!bad.is_empty()), format!("not up: {}", bad.join(" ")))
         });
     }
 
-    /// The map HAProxy has in memory: the file as it was when HAProxy last read it, unless it was changed since.
-    fn haproxy_map(&self, machine: &Machine, name: &str) -> String {
+    /// A map as HAProxy has it in memory: the file as it was when HAProxy last read it, unless it was changed since.
+    fn haproxy_map(&self, machine: &Machine, name: &str, path: &str) -> String {
         let starts = read_at(machine);
+        let key = (name.to_owned(), path.to_owned());
         let mut state = self.state();
-        let known = state.runtime_maps.get(name).filter(|(at, _)| *at == starts).map(|(_, map)| map.clone());
+        let known = state.runtime_maps.get(&key).filter(|(at, _)| *at == starts).map(|(_, map)| map.clone());
         known.unwrap_or_else(|| {
-            let map = machine.content(COLOUR_MAP).unwrap_or_default();
-            state.runtime_maps.insert(name.to_owned(), (starts, map.clone()));
+            let map = machine.content(path).unwrap_or_default();
+            state.runtime_maps.insert(key, (starts, map.clone()));
             map
         })
     }
 
-    /// A booted HAProxy reads its map from disk.
+    /// A booted HAProxy reads its maps from disk.
     pub(crate) fn boot(&self, machine: &Machine, name: &str) {
-        self.state().runtime_maps.remove(name);
-        self.haproxy_map(machine, name);
+        for path in MAPS {
+            self.state().runtime_maps.remove(&(name.to_owned(), path.to_owned()));
+            self.haproxy_map(machine, name, path);
+        }
     }
 
-    /// `BACKEND` or `BACKEND/SERVER`: every server in it answers its health check.
-    fn is_up(&self, server: &str) -> bool {
-        let (backend, wanted) = server.split_once('/').map_or((server, None), |(backend, name)| (backend, Some(name)));
-        let of_backend = self.platform.instances.iter().filter(|instance| match &instance.role {
-            Role::Component { component, colour: Some(colour) } => backend == format!("{component}_{colour}"),
+    /// `BACKEND` or `BACKEND/SERVER`: HAProxy sends requests to every server in it.
+    fn is_up(&self, server: &str, now_ms: u64) -> bool {
+        let is_in = |instance: &Instance, backend: &str| match &instance.role {
+            Role::Component { component, colour: Some(colour) } => {
+                backend.strip_prefix(component.as_str()).and_then(|rest| rest.strip_prefix('_'))
+                    == Some(colour.as_str())
+            }
             Role::Component { component, colour: None } => backend == component,
             _ => false,
-        });
-        let mut servers = of_backend.filter(|instance| wanted.is_none_or(|wanted| wanted == instance.name)).peekable();
-        servers.peek().is_some() && servers.all(|instance| self.serves(instance).is_ok())
+        };
+        let is_served = |instance: &Instance| self.in_rotation(instance, now_ms).is_ok();
+        match server.split_once('/') {
+            Some((backend, name)) => self.instance(name).is_some_and(|it| is_in(it, backend) && is_served(it)),
+            None => {
+                let mut servers = self.platform.instances.iter().filter(|it| is_in(it, server)).peekable();
+                servers.peek().is_some() && servers.all(is_served)
+            }
+        }
+    }
+
+    fn instance(&self, name: &str) -> Option<&Instance> {
+        self.places.get(name).map(|place| &self.platform.instances[*place])
+    }
+
+    /// The commit that a replica answers with, where HAProxy sends it requests.
+    pub(crate) fn in_rotation(&self, replica: &Instance, now_ms: u64) -> Result<String, String> {
+        self.serves(replica, now_ms.saturating_sub(CHECKS_MS))
     }
 
     /// The commit that a replica answers with.
-    fn serves(&self, replica: &Instance) -> Result<String, String> {
+    fn serves(&self, replica: &Instance, now_ms: u64) -> Result<String, String> {
         let refused = || "connection refused".to_owned();
         let Role::Component { component, .. } = &replica.role else { return Err(refused()) };
         let host = self.machines.upgrade().and_then(|machines| machines.host(&replica.name)).ok_or_else(refused)?;
@@ -146,47 +209,70 @@ impl Model {
             bascule_agent::Kind::Symlink { target } => target.rsplit('/').next().map(str::to_owned),
             _ => None,
         });
-        let commit = commit.filter(|_| host.running && host.machine.is_active(&unit)).ok_or_else(refused)?;
+        let since_ms = host.machine.active_since_ms(&unit).filter(|_| host.running).ok_or_else(refused)?;
+        let commit = commit.filter(|_| since_ms + self.warm_up_ms <= now_ms).ok_or_else(refused)?;
         if self.state().sick.contains(&commit) { Err("503 Service Unavailable".to_owned()) } else { Ok(commit) }
     }
 
-    fn answer(&self, own: &str, url: &str) -> Result<HttpAnswer, String> {
+    fn answer(&self, own: &str, url: &str, now_ms: u64) -> Result<HttpAnswer, String> {
         let unreachable = || "connection refused".to_owned();
-        let rest = url.strip_prefix("http://").ok_or_else(unreachable)?;
+        let rest = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"));
+        let (_, rest) = rest.ok_or_else(unreachable)?;
         let (authority, path) = rest.split_once('/').ok_or_else(unreachable)?;
         let (host, _) = authority.split_once(':').unwrap_or((authority, "80"));
         let name = if host == "127.0.0.1" { own } else { self.addresses.get(host).ok_or_else(unreachable)? };
-        let instance = self.platform.instances.iter().find(|instance| instance.name == name).ok_or_else(unreachable)?;
+        let instance = self.instance(name).ok_or_else(unreachable)?;
         let commit = match instance.role {
-            Role::LoadBalancer => self.front_door(name, &format!("/{path}"))?,
-            _ => self.serves(instance)?,
+            Role::LoadBalancer => self.front_door(name, &format!("/{path}"), now_ms)?,
+            _ => self.serves(instance, now_ms)?,
         };
         Ok(HttpAnswer { status: 200, body: format!("{{\"commit\":\"{commit}\"}}") })
     }
 
     /// The commit with which a load balancer answers a component's version path.
-    pub(crate) fn front_door(&self, load_balancer: &str, path: &str) -> Result<String, String> {
-        let closed = || "connection refused".to_owned();
-        let host = self.machines.upgrade().and_then(|machines| machines.host(load_balancer)).ok_or_else(closed)?;
-        if !host.running || !host.machine.is_active("haproxy.service") {
-            return Err(closed());
-        }
+    pub(crate) fn front_door(&self, load_balancer: &str, path: &str, now_ms: u64) -> Result<String, String> {
         let component: &Component =
             self.platform.components.iter().find(|component| component.version == path).ok_or("404 Not Found")?;
-        let map = self.haproxy_map(&host.machine, load_balancer);
-        let active = map.lines().find_map(|line| line.strip_prefix("active ")).unwrap_or("none").to_owned();
-        let coloured = self.platform.load_balancer.topology == Topology::BlueGreen;
-        let replicas = self.platform.instances.iter().filter(|instance| match &instance.role {
-            Role::Component { component: name, colour } => {
-                *name == component.name && (!coloured || colour.is_some_and(|colour| colour.as_str() == active))
-            }
-            _ => false,
-        });
-        replicas
-            .map(|replica| self.serves(replica))
-            .find(Result::is_ok)
-            .unwrap_or(Err("503 Service Unavailable".to_owned()))
+        let pool = self.pool(load_balancer, component).ok_or("connection refused")?;
+        let mut answers = pool.into_iter().map(|replica| self.in_rotation(replica, now_ms));
+        answers.find(Result::is_ok).unwrap_or(Err("503 Service Unavailable".to_owned()))
     }
+
+    /// The replicas to which a load balancer that runs sends a component's requests now.
+    pub(crate) fn pool<'a>(&'a self, load_balancer: &str, component: &'a Component) -> Option<Vec<&'a Instance>> {
+        let host = self.machines.upgrade()?.host(load_balancer)?;
+        if !host.running || !host.machine.is_active("haproxy.service") {
+            return None;
+        }
+        let colour = match self.platform.load_balancer.topology {
+            Topology::MultiInstance => None,
+            Topology::BlueGreen => {
+                let map = self.haproxy_map(&host.machine, load_balancer, COLOUR_MAP);
+                let active = map.lines().find_map(|line| line.strip_prefix("active "));
+                let active = Colour::BOTH.into_iter().find(|colour| active == Some(colour.as_str()));
+                if active.is_none() {
+                    return Some(Vec::new());
+                }
+                active
+            }
+        };
+        Some(self.platform.replicas(&component.name, colour).collect())
+    }
+}
+
+/// What the kernel has of the firewall's rules.
+pub(crate) fn furnish_firewall(machine: &Machine) {
+    machine.on_command(&format!("{SCRIPTS}/firewall"), |machine, argv| {
+        const LOADED: &str = "/run/bascule/firewall";
+        let rules = machine.content("/etc/bascule/firewall.nft").unwrap_or_default();
+        match argv.get(1).map(String::as_str) {
+            Some("check") => Finished::exited(i32::from(machine.content(LOADED) != Some(rules)), ""),
+            _ => {
+                machine.put_file(LOADED, rules);
+                Finished::exited(0, "")
+            }
+        }
+    });
 }
 
 /// Counts the moments at which HAProxy reads its files.
@@ -194,13 +280,38 @@ fn read_at(machine: &Machine) -> u64 {
     machine.starts("haproxy.service") + machine.reloads("haproxy.service")
 }
 
+/// Settings with the value that a fresh instance has.
+const KERNEL: [(&str, &str); 10] = [
+    ("net.ipv4.ip_local_port_range", "32768 60999"),
+    ("net.ipv4.ip_nonlocal_bind", "0"),
+    ("net.core.somaxconn", "4096"),
+    ("net.ipv4.conf.all.forwarding", "1"),
+    ("net.ipv4.conf.all.send_redirects", "1"),
+    ("net.ipv4.conf.default.accept_redirects", "1"),
+    ("net.ipv4.conf.default.accept_source_route", "1"),
+    ("net.ipv4.conf.all.rp_filter", "0"),
+    ("net.ipv4.conf.all.log_martians", "0"),
+    ("net.ipv4.conf.default.log_martians", "0"),
+];
+
 /// Which unit a package brings and starts.
-const SERVICES: [(&str, &str); 5] = [
+const SERVICES: [(&str, &str); 6] = [
     ("haproxy", "haproxy.service"),
+    ("keepalived", "keepalived.service"),
     ("nginx", "nginx.service"),
     ("openssh-server", "ssh.service"),
     ("fail2ban", "fail2ban.service"),
     ("prometheus-node-exporter", "prometheus-node-exporter.service"),
+];
+
+/// Which files a service reads when it starts, and which also when it reloads.
+const READS: [(&str, &[&str], &[&str]); 6] = [
+    ("haproxy.service", &[], &["/etc/haproxy/haproxy.cfg"]),
+    ("ssh.service", &["/etc/ssh/ssh_host_ed25519_key.pub"], &["/etc/ssh/sshd_config.d/10-bascule.conf"]),
+    ("systemd-journald.service", &["/etc/systemd/journald.conf.d/zz-bascule.conf"], &[]),
+    ("fail2ban.service", &["/etc/fail2ban/jail.local"], &[]),
+    ("prometheus-node-exporter.service", &["/etc/default/prometheus-node-exporter"], &[]),
+    ("bascule-firewall.service", &[], &["/etc/bascule/firewall.nft"]),
 ];
 
 const OF_THE_BASE: [&str; 3] = ["systemd-journald.service", "apt-daily.timer", "apt-daily-upgrade.timer"];

@@ -1,16 +1,17 @@
-use crate::{World, outline};
+use crate::{Verb, World, outline};
 
 /// Plays a scenario: a platform file, a line `---`, then verbs, one a line. Gives the verbs back, each with what came
 /// of it.
 ///
 /// Commits are letters: `deploy a` deploys `aaaa…`. Further verbs: `sick LETTER` (a release that never becomes healthy),
-/// `stop INSTANCE` (it loses its power), `served` (what the front door answers).
+/// `stop INSTANCE` (it loses its power), `die INSTANCE UNIT` (a service dies and stays dead), `served` (what the front
+/// door answers).
 ///
 /// # Panics
 /// When the scenario is not well formed.
 pub async fn play(scenario: &str) -> String {
     let (platform, verbs) = scenario.split_once("---\n").expect("a platform, `---`, verbs");
-    let mut world = World::new(platform);
+    let world = World::new(platform);
     let mut text = String::new();
     for verb in verbs.lines().filter(|line| !line.trim().is_empty()) {
         text.push_str(&format!("> {verb}\n"));
@@ -20,12 +21,19 @@ pub async fn play(scenario: &str) -> String {
             ["up"] => world.up().await,
             ["deploy", commit] => world.deploy(&commit.repeat(40)).await,
             ["rollback"] => world.rollback().await,
+            ["down"] => world.run(&Verb::Down, None).await,
+            ["host", "plan"] => world.run(&Verb::HostPlan, None).await,
+            ["host", "up"] => world.host_up().await,
             ["sick", commit] => {
                 world.make_sick(&commit.repeat(40));
                 continue;
             }
             ["stop", instance] => {
                 world.stop(instance).await;
+                continue;
+            }
+            ["die", instance, unit] => {
+                world.die(instance, unit);
                 continue;
             }
             ["served"] => {

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::{Commit, DrainLimits, OperatorToken};
+use crate::{Certificate, Commit, DrainLimits, OperatorToken, TlsError};
 
 /// Everything that the environment decides.
 #[derive(Debug)]
 pub struct Config {
     /// `LISTEN_ADDRESS`, by default 127.0.0.1:8080.
     pub listen_address: SocketAddr,
+    /// `TLS_CERTIFICATE`: a PEM file with a certificate and its key. Without it, clients speak plain HTTP.
+    pub certificate: Option<Certificate>,
     /// `COMMIT`: 40 hex digits, by default `unknown`.
     pub commit: Commit,
     /// `INSTANCE`, by default `local`.
@@ -62,13 +64,19 @@ impl Config {
             }
         };
 
+        let certificate = variable("TLS_CERTIFICATE").map(|path| Certificate::read(Path::new(&path))).transpose();
+        let certificate = certificate.unwrap_or_else(|error| {
+            errors.push(error.into());
+            None
+        });
+
         match (address, commit, instance, log, delay, limit) {
             (Some(listen_address), Some(commit), Some(instance), Some(log), Some(delay), Some(limit))
                 if errors.is_empty() =>
             {
                 let millis = |ms| Duration::from_millis(u64::from(ms));
                 let drain = DrainLimits { delay: millis(delay), timeout: millis(limit) };
-                Ok(Self { listen_address, commit, instance, log, operator_token, drain })
+                Ok(Self { listen_address, certificate, commit, instance, log, operator_token, drain })
             }
             _ => Err(ConfigErrors(errors)),
         }
@@ -106,6 +114,8 @@ pub enum ConfigError {
     Wrong { name: &'static str, value: String, reason: String },
     #[error("the credential {} cannot be read: {error}", path.display())]
     Unreadable { path: PathBuf, error: std::io::Error },
+    #[error("TLS_CERTIFICATE: {0}")]
+    Tls(#[from] TlsError),
     /// The value is not repeated: it may be a secret after all.
     #[error("the credential {} needs at least {} printable characters", path.display(), OperatorToken::BYTES_MIN)]
     WeakToken { path: PathBuf },
@@ -144,10 +154,12 @@ mod tests {
             ("DRAIN_DELAY_MS", "2s"),
             ("DRAIN_TIMEOUT_MS", "-1"),
             ("CREDENTIALS_DIRECTORY", folder.path().to_str().unwrap()),
+            ("TLS_CERTIFICATE", "nowhere.pem"),
         ])
         .unwrap_err();
         let told: Vec<_> = errors.0.iter().map(ToString::to_string).collect();
-        for name in ["LISTEN_ADDRESS", "COMMIT", "VEZA_LOG", "DRAIN_DELAY_MS", "DRAIN_TIMEOUT_MS", "operator_token"] {
+        let names = ["LISTEN_ADDRESS", "COMMIT", "VEZA_LOG", "DRAIN_DELAY_MS", "DRAIN_TIMEOUT_MS"];
+        for name in names.into_iter().chain(["operator_token", "TLS_CERTIFICATE"]) {
             assert_eq!(told.iter().filter(|line| line.contains(name)).count(), 1, "{name}: {told:#?}");
         }
     }

@@ -13,8 +13,10 @@ mod identity;
 mod operator;
 pub mod server;
 mod status;
+mod tls;
 
 pub use config::{Config, ConfigError, ConfigErrors};
 pub use drain::{DrainLimits, Open};
 pub use identity::{Commit, Identity};
 pub use operator::OperatorToken;
+pub use tls::{Certificate, TlsError};

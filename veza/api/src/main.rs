@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let Config { listen_address, commit, instance, log, operator_token, drain } = config;
+    let Config { listen_address, certificate, commit, instance, log, operator_token, drain } = config;
     log_to_stderr(log);
 
     // Handlers are set before the port opens: a SIGTERM can never find the process serving and not listening for it.
@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
     tracing::info!(%address, %commit, instance, "serving");
 
     let identity = Identity::new(commit, instance, now());
-    let left = server::run(listener, identity, operator_token, drain, first_of(stop)).await;
+    let left = server::run(listener, certificate, identity, operator_token, drain, first_of(stop)).await;
     if left.is_clean() {
         tracing::info!("drained, nothing was cut");
         ExitCode::SUCCESS

@@ -1,12 +1,15 @@
 //! Serving, and the graceful end of it.
 
-use axum::serve::ListenerExt;
+use axum::Router;
+use axum::serve::{Listener, ListenerExt};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::drain::{Activity, Phase};
 use crate::operator::OperatorToken;
-use crate::{DrainLimits, Identity, Open, app};
+use crate::tls::TlsListener;
+use crate::{Certificate, DrainLimits, Identity, Open, app};
 
 /// Serves until `stop` resolves, then drains:
 ///
@@ -20,6 +23,7 @@ use crate::{DrainLimits, Identity, Open, app};
 /// 4. what is still open [`DrainLimits::timeout`] after step 1 is returned; it is cut when the process ends.
 pub async fn run(
     listener: TcpListener,
+    certificate: Option<Certificate>,
     identity: Identity,
     operator_token: Option<OperatorToken>,
     limits: DrainLimits,
@@ -34,9 +38,10 @@ pub async fn run(
             tracing::debug!(%error, "TCP_NODELAY was refused");
         }
     });
-    let mut phase = activity.phase();
-    let serving = axum::serve(listener, app).with_graceful_shutdown(async move { phase.reached(Phase::Closed).await });
-    let serving = tokio::spawn(serving.into_future());
+    let serving = match certificate {
+        Some(certificate) => serve(TlsListener::new(listener, certificate), app, &activity),
+        None => serve(listener, app, &activity),
+    };
 
     stop.await;
     activity.enter(Phase::Leaving);
@@ -52,11 +57,20 @@ pub async fn run(
         activity.left().await;
         activity.enter(Phase::Closed);
         tracing::info!("draining: no new connections");
-        // The result tells nothing: accept errors are retried inside, and a panic of the accept loop ends it as well.
         let _ = serving.await;
     };
     match timeout(limit, everybody_left).await {
         Ok(()) => Open::default(),
         Err(_) => activity.open(),
     }
+}
+
+/// Until the last phase of a drain is over.
+fn serve<L: Listener<Addr: std::fmt::Debug>>(listener: L, app: Router, activity: &Activity) -> JoinHandle<()> {
+    let mut phase = activity.phase();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(async move { phase.reached(Phase::Closed).await });
+    tokio::spawn(async move {
+        // The result tells nothing: accept errors are retried inside, and a panic of the accept loop ends it as well.
+        let _ = serving.await;
+    })
 }

@@ -1,6 +1,6 @@
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { onTestFinished } from "vitest";
-import { CHROMIUM, VEZA_URL } from "./environment.ts";
+import { CHROMIUM, trust, VEZA_URL } from "./environment.ts";
 
 export interface Visit {
   page: Page;
@@ -65,8 +65,9 @@ function browser(): Promise<Browser> {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
-      // A lab has no certificate; without one there would be no service worker to try.
+      // Where there is no certificate, there would be no service worker to try.
       `--unsafely-treat-insecure-origin-as-secure=${VEZA_URL}`,
+      ...trust(),
     ],
   });
   return shared;

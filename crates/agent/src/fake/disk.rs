@@ -11,6 +11,7 @@ const SYMLINKS_MAX: u32 = 40;
 pub(super) struct Disk {
     inodes: BTreeMap<u64, Inode>,
     next: u64,
+    lies_about_syncs: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +53,11 @@ struct Place {
 impl Disk {
     pub(super) fn new() -> Self {
         let root = Inode { access: Access::root(0o755), node: Node::Directory(Directory::default()) };
-        Self { inodes: BTreeMap::from([(ROOT, root)]), next: 1 }
+        Self { inodes: BTreeMap::from([(ROOT, root)]), next: 1, lies_about_syncs: false }
+    }
+
+    pub(super) fn lies_about_syncs(&mut self) {
+        self.lies_about_syncs = true;
     }
 
     pub(super) fn metadata(&self, path: &str) -> Option<Meta> {
@@ -103,7 +108,7 @@ impl Disk {
         match self.inodes.get_mut(&inode).map(|inode| &mut inode.node) {
             Some(Node::File { content, synced }) => {
                 *content = bytes.to_vec();
-                *synced = sync;
+                *synced = sync && !self.lies_about_syncs;
                 Ok(())
             }
             _ => Err(ErrorKind::IsADirectory.into()),
@@ -162,6 +167,9 @@ impl Disk {
     pub(super) fn sync_dir(&mut self, path: &str) -> io::Result<()> {
         let inode = self.existing(path, true)?;
         self.directory(inode)?;
+        if self.lies_about_syncs {
+            return Ok(());
+        }
         if let Some(Node::Directory(directory)) = self.inodes.get_mut(&inode).map(|inode| &mut inode.node) {
             directory.sync();
         }
@@ -169,6 +177,9 @@ impl Disk {
     }
 
     pub(super) fn sync_all(&mut self) {
+        if self.lies_about_syncs {
+            return;
+        }
         for inode in self.inodes.values_mut() {
             match &mut inode.node {
                 Node::File { synced, .. } => *synced = true,
@@ -192,6 +203,14 @@ impl Disk {
                 }
                 Node::File { .. } | Node::Symlink(_) | Node::Device => {}
             }
+        }
+    }
+
+    /// What lives in memory is gone after a boot.
+    pub(super) fn forget_below(&mut self, path: &str) {
+        let Ok(inode) = self.existing(path, true) else { return };
+        if let Some(Node::Directory(directory)) = self.inodes.get_mut(&inode).map(|inode| &mut inode.node) {
+            *directory = Directory::default();
         }
     }
 

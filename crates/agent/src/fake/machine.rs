@@ -63,6 +63,23 @@ impl Machine {
         self.world().changes_left = Some(n);
     }
 
+    /// What an agent does before it waits for its turn: later agents of older generations find themselves overtaken.
+    pub fn announce(&self, generation: Option<u64>) {
+        // Who is overtaken itself hears so with its first step.
+        let _ = crate::generation::announce(self, generation);
+    }
+
+    /// Its clock goes on to this moment, unless it is past it already.
+    pub fn advance_to_ms(&self, ms: u64) {
+        let mut world = self.world();
+        world.now_ms = world.now_ms.max(ms);
+    }
+
+    /// Its disk says from now on that it has synced, and has not: it is for planting bugs.
+    pub fn lies_about_syncs(&self) {
+        self.world().disk.lies_about_syncs();
+    }
+
     /// Another apt is at work for so long from now.
     pub fn apt_busy_for_ms(&self, ms: u64) {
         let mut world = self.world();
@@ -133,6 +150,21 @@ impl Machine {
         self.world().provided.insert(name.to_owned(), package);
     }
 
+    /// From now on, the package manager finds nothing under a name.
+    pub fn withhold(&self, name: &str) {
+        self.world().withheld.insert(name.to_owned());
+    }
+
+    /// What was withheld is found again.
+    pub fn offer(&self, name: &str) {
+        self.world().withheld.remove(name);
+    }
+
+    /// Whether the package manager finds something under a name.
+    pub fn offers(&self, name: &str) -> bool {
+        !self.world().withheld.contains(name)
+    }
+
     pub fn has_package(&self, name: &str) -> bool {
         self.world().installed.contains(name)
     }
@@ -147,6 +179,11 @@ impl Machine {
 
     pub fn sysctl_now(&self, key: &str) -> Option<String> {
         self.world().sysctls.get(key).map(|(_, now)| now.clone())
+    }
+
+    /// For a program's body: a point in its middle at which it may be killed, together with its agent.
+    pub fn may_be_killed(&self) {
+        drop(self.change());
     }
 
     /// Gives a program a body, by its `argv[0]`. It may use the machine as a test does.
@@ -183,6 +220,11 @@ impl Machine {
         self.with_service(unit, |service| service.crash_loops = loops);
     }
 
+    /// The unit was started too often in a short time: systemd refuses until that is forgotten.
+    pub fn unit_hits_start_limit(&self, unit: &str) {
+        self.with_service(unit, |service| service.start_limit_hit = true);
+    }
+
     /// The unit dies, and stays dead.
     pub fn unit_dies(&self, unit: &str) {
         self.with_service(unit, Service::die);
@@ -196,6 +238,11 @@ impl Machine {
 
     pub fn is_active(&self, unit: &str) -> bool {
         self.world().services.get(unit).is_some_and(Service::is_active)
+    }
+
+    /// Since when the unit has been active, on the machine's own clock.
+    pub fn active_since_ms(&self, unit: &str) -> Option<u64> {
+        self.world().services.get(unit).and_then(Service::active_since_ms)
     }
 
     /// How often the unit was started or restarted by an order, not by systemd itself.

@@ -12,7 +12,8 @@
 //! - **systemd.** A unit exists when its file does (`/etc/systemd/system`, `/usr/lib/systemd/system`, templates included). It
 //!   starts and stays up unless a test says otherwise ([`Machine::unit_fails`], [`Machine::unit_crash_loops`]). What it read
 //!   at its start is remembered: [`Machine::runs_current`] tells whether it runs with what is on the disk now.
-//! - **Packages** do what a test's table says ([`Machine::provide`]); any other name installs nothing but itself.
+//! - **Packages** do what a test's table says ([`Machine::provide`]); any other name installs nothing but itself,
+//!   unless it is withheld ([`Machine::withhold`]).
 //! - **Commands** exit 0 unless a test gave one a body ([`Machine::on_command`]); probes succeed unless a test gave them
 //!   one ([`Machine::on_http`], [`Machine::on_tcp`]).
 //!

@@ -3,14 +3,30 @@ use super::Machine;
 impl Machine {
     /// The power goes and comes back: what was not synced is lost, as the seed decides, and the machine boots.
     pub fn power_loss(&self, seed: u64) {
+        self.loses_power(seed);
+        self.boots();
+    }
+
+    /// The power goes: what was not synced is lost, as the seed decides.
+    pub fn loses_power(&self, seed: u64) {
         let mut state = seed;
         let mut kept = |changes: usize| {
             let survivors = splitmix64(&mut state) % (changes as u64 + 1);
             usize::try_from(survivors).unwrap_or(changes)
         };
+        self.world().disk.lose_power(&mut kept);
+    }
+
+    /// Stops in order: everything is synced.
+    pub fn shuts_down(&self) {
+        self.world().disk.sync_all();
+    }
+
+    /// Nothing runs any more, then what is enabled starts with what is on the disk.
+    pub fn boots(&self) {
         let mut world = self.world();
         let world = &mut *world;
-        world.disk.lose_power(&mut kept);
+        world.disk.forget_below("/run");
         world.locked_until_ms = 0;
         world.apt_locked_until_ms = 0;
         for (at_boot, now) in world.sysctls.values_mut() {
@@ -25,7 +41,7 @@ impl Machine {
             }
         }
         for (name, service) in &mut world.services {
-            service.boot(name, &world.disk);
+            service.boot(name, &world.disk, world.now_ms);
         }
     }
 }

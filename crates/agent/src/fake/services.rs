@@ -13,6 +13,8 @@ pub(super) struct Service {
     pub(super) reads_at_reload: Vec<String>,
     pub(super) fails: bool,
     pub(super) crash_loops: bool,
+    /// It was started too often in a short time, and refuses until that is forgotten.
+    pub(super) start_limit_hit: bool,
     pub(super) enabled: bool,
     pub(super) masked: bool,
     state: State,
@@ -21,6 +23,8 @@ pub(super) struct Service {
     /// What the running unit read, by path; the unit file under its name.
     started_with: BTreeMap<String, Option<Vec<u8>>>,
     pub(super) starts: u64,
+    /// When it was last started, by whomever.
+    started_ms: u64,
     pub(super) reloads: u64,
     restarts: u64,
     log: Vec<String>,
@@ -39,8 +43,13 @@ impl Service {
         self.state == State::Active
     }
 
+    /// Since when it has been up, where it is.
+    pub(super) fn active_since_ms(&self) -> Option<u64> {
+        self.is_active().then_some(self.started_ms)
+    }
+
     /// Obeys an order, as `systemctl` would.
-    pub(super) fn obey(&mut self, verb: UnitVerb, name: &str, disk: &Disk) -> Finished {
+    pub(super) fn obey(&mut self, verb: UnitVerb, name: &str, disk: &Disk, now_ms: u64) -> Finished {
         let Some(file) = unit_file(name, disk) else {
             return match verb {
                 UnitVerb::Mask => self.set_masked(true),
@@ -53,7 +62,11 @@ impl Service {
             UnitVerb::Start | UnitVerb::Restart if self.masked => {
                 Finished::exited(1, format!("Unit {name} is masked.\n"))
             }
-            UnitVerb::Start | UnitVerb::Restart => self.start(name, file, disk),
+            UnitVerb::Start | UnitVerb::Restart if self.start_limit_hit => {
+                self.state = State::Failed;
+                Finished::exited(1, format!("Job for {name} failed.\n"))
+            }
+            UnitVerb::Start | UnitVerb::Restart => self.start(name, file, disk, now_ms),
             UnitVerb::Stop => {
                 self.state = State::Inactive;
                 done()
@@ -75,6 +88,7 @@ impl Service {
             UnitVerb::Mask => self.set_masked(true),
             UnitVerb::Unmask => self.set_masked(false),
             UnitVerb::ResetFailed => {
+                self.start_limit_hit = false;
                 if self.state == State::Failed {
                     self.state = State::Inactive;
                 }
@@ -95,7 +109,8 @@ impl Service {
             None => "not-found",
             Some(_) => "loaded",
         };
-        let installable = file.as_ref().is_some_and(|file| String::from_utf8_lossy(file).contains("[Install]"));
+        let says = |words| file.as_ref().is_some_and(|file| String::from_utf8_lossy(file).contains(words));
+        let installable = says("[Install]");
         let enabled = match (self.masked, file.is_some(), installable, self.enabled) {
             (true, ..) => "masked",
             (_, false, ..) => "",
@@ -111,6 +126,7 @@ impl Service {
             }
             State::Active => ("active", "running", "success"),
             State::Inactive => ("inactive", "dead", "success"),
+            State::Failed if self.start_limit_hit => ("failed", "failed", "start-limit-hit"),
             State::Failed => ("failed", "failed", "exit-code"),
         };
         UnitStatus {
@@ -121,6 +137,7 @@ impl Service {
             result: result.to_owned(),
             needs_daemon_reload: self.loaded.is_some() && self.loaded != file,
             restarts: self.restarts,
+            says_ready: says("Type=notify"),
         }
     }
 
@@ -137,11 +154,11 @@ impl Service {
     }
 
     /// A boot: nothing runs, then what is enabled starts.
-    pub(super) fn boot(&mut self, name: &str, disk: &Disk) {
+    pub(super) fn boot(&mut self, name: &str, disk: &Disk, now_ms: u64) {
         self.state = State::Inactive;
         self.loaded = None;
         if let Some(file) = unit_file(name, disk).filter(|_| self.enabled && !self.masked) {
-            self.start(name, file, disk);
+            self.start(name, file, disk, now_ms);
         }
     }
 
@@ -149,8 +166,10 @@ impl Service {
         self.log[self.log.len().saturating_sub(lines)..].to_vec()
     }
 
-    fn start(&mut self, name: &str, file: Vec<u8>, disk: &Disk) -> Finished {
+    fn start(&mut self, name: &str, file: Vec<u8>, disk: &Disk, now_ms: u64) -> Finished {
         self.starts += 1;
+        self.restarts = 0;
+        self.started_ms = now_ms;
         if self.fails {
             self.state = State::Failed;
             self.log.push("cannot start: exit code 1".to_owned());

@@ -9,6 +9,9 @@ use crate::system::{
     Access, Apt, Beat, Exec, Finished, HttpAnswer, Meta, Result, System, SystemError, UnitStatus, UnitVerb, UserEntry,
 };
 
+/// The time of day at which every modelled machine begins, in seconds since 1970: in November 2023.
+const BORN_S: u64 = 1_700_000_000;
+
 impl System for Machine {
     fn metadata(&self, path: &str) -> Result<Option<Meta>> {
         Ok(self.world().disk.metadata(path))
@@ -84,8 +87,8 @@ impl System for Machine {
 
     fn systemctl(&self, verb: UnitVerb, unit: &str, _: Beat<'_>) -> Result<Finished> {
         let mut world = self.change();
-        let World { services, disk, .. } = &mut *world;
-        Ok(services.entry(unit.to_owned()).or_default().obey(verb, unit, disk))
+        let World { services, disk, now_ms, .. } = &mut *world;
+        Ok(services.entry(unit.to_owned()).or_default().obey(verb, unit, disk, *now_ms))
     }
 
     fn daemon_reload(&self) -> Result<Finished> {
@@ -136,6 +139,9 @@ impl System for Machine {
             Apt::Install(names) => {
                 if !self.world().half_installed.is_empty() {
                     return Ok(Finished::exited(100, "E: dpkg was interrupted, run 'dpkg --configure -a'\n"));
+                }
+                if let Some(name) = names.iter().find(|name| !self.offers(name)) {
+                    return Ok(Finished::exited(100, format!("E: Unable to locate package {name}\n")));
                 }
                 for name in names {
                     self.change().half_installed.insert(name.clone());
@@ -201,6 +207,11 @@ impl System for Machine {
         self.world().now_ms
     }
 
+    fn unix_s(&self) -> u64 {
+        let world = self.world();
+        BORN_S + world.now_ms / 1_000
+    }
+
     fn sleep_ms(&self, ms: u64) {
         self.world().now_ms += ms;
     }
@@ -230,11 +241,11 @@ impl Machine {
             world.groups.insert(user.clone());
             world.users.entry(user.clone()).or_insert(entry);
         }
-        let World { services, disk, .. } = &mut *world;
+        let World { services, disk, now_ms, .. } = &mut *world;
         for unit in &package.units {
             let service = services.entry(unit.clone()).or_default();
-            service.obey(UnitVerb::Enable, unit, disk);
-            service.obey(UnitVerb::Start, unit, disk);
+            service.obey(UnitVerb::Enable, unit, disk, *now_ms);
+            service.obey(UnitVerb::Start, unit, disk, *now_ms);
         }
         world.installed.insert(name.to_owned());
     }

@@ -27,6 +27,8 @@ pub(super) struct World {
     pub(super) disk: Disk,
     pub(super) services: BTreeMap<String, Service>,
     pub(super) provided: BTreeMap<String, Package>,
+    /// Packages that the package manager does not find.
+    pub(super) withheld: BTreeSet<String>,
     pub(super) installed: BTreeSet<String>,
     /// Packages that are unpacked and not configured.
     pub(super) half_installed: BTreeSet<String>,
@@ -59,6 +61,7 @@ impl World {
             disk: Disk::new(),
             services: BTreeMap::new(),
             provided: BTreeMap::new(),
+            withheld: BTreeSet::new(),
             installed: BTreeSet::new(),
             half_installed: BTreeSet::new(),
             has_lists: false,

@@ -1,7 +1,7 @@
 use super::exec::tool;
 use crate::system::{Beat, Finished, Result, SystemError, UnitStatus, UnitVerb};
 
-const SHOW: &str = "--property=LoadState,ActiveState,SubState,UnitFileState,Result,NeedDaemonReload,NRestarts";
+const SHOW: &str = "--property=LoadState,ActiveState,SubState,UnitFileState,Result,NeedDaemonReload,NRestarts,Type";
 const ASK_TIMEOUT_MS: u64 = 20_000;
 /// Longer than systemd's own limits for starting and stopping, so that its answer is heard.
 const JOB_TIMEOUT_MS: u64 = 600_000;
@@ -66,6 +66,7 @@ fn parse_block(block: &str) -> UnitStatus {
             "NeedDaemonReload" => unit.needs_daemon_reload = value == "yes",
             // A kind of unit without it (a timer, a target) is not restarted.
             "NRestarts" => unit.restarts = value.parse().unwrap_or_default(),
+            "Type" => unit.says_ready = !matches!(value, "simple" | "exec" | "idle"),
             _ => {}
         }
     }
@@ -78,16 +79,19 @@ mod tests {
 
     #[test]
     fn each_unit_of_one_answer_gets_its_own_state() {
-        // As systemd 257 prints it for a service, a timer and a name it does not know.
+        // As systemd 257 prints it for two services, a timer and a name it does not know.
         let units = parse_show(concat!(
-            "Result=success\nNRestarts=2\nLoadState=loaded\nActiveState=active\nSubState=running\n",
+            "Type=simple\nResult=success\nNRestarts=2\nLoadState=loaded\nActiveState=active\nSubState=running\n",
             "UnitFileState=enabled\nNeedDaemonReload=yes\n\n",
+            "Type=notify\nResult=success\nNRestarts=0\nLoadState=loaded\nActiveState=active\nSubState=running\n",
+            "UnitFileState=enabled\nNeedDaemonReload=no\n\n",
             "Result=success\nLoadState=loaded\nActiveState=active\nSubState=waiting\nUnitFileState=static\nNeedDaemonReload=no\n\n",
             "LoadState=not-found\nActiveState=inactive\nSubState=dead\nUnitFileState=\nNeedDaemonReload=no\n",
         ));
-        assert_eq!(units.len(), 3);
+        assert_eq!(units.len(), 4);
         assert_eq!((units[0].active.as_str(), units[0].restarts, units[0].needs_daemon_reload), ("active", 2, true));
-        assert_eq!((units[1].sub.as_str(), units[1].enabled.as_str()), ("waiting", "static"));
-        assert_eq!((units[2].load.as_str(), units[2].enabled.as_str()), ("not-found", ""));
+        assert_eq!([units[0].says_ready, units[1].says_ready], [false, true]);
+        assert_eq!((units[2].sub.as_str(), units[2].enabled.as_str()), ("waiting", "static"));
+        assert_eq!((units[3].load.as_str(), units[3].enabled.as_str()), ("not-found", ""));
     }
 }

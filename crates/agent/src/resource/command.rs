@@ -8,6 +8,9 @@ use crate::system::{Exec, Finished};
 
 impl Converge for Command {
     fn check(&self, cx: &Context<'_>, pending: &Pending) -> Result<Verdict, Failure> {
+        if let Some(changed) = self.reads.iter().find_map(|path| pending.affecting(path)) {
+            return Ok(Verdict::Differs(format!("its check looks at {changed}, which changes above")));
+        }
         match run(self, &self.unless, cx, &mut |_| ()) {
             Ok(finished) if finished.success() => {
                 Ok(Verdict::Right("its check says there is nothing to do".to_owned()))

@@ -15,7 +15,7 @@ const PROGRESS_INTERVAL_MS: u64 = 5_000;
 
 impl Converge for Packages {
     fn check(&self, cx: &Context<'_>, _: &Pending) -> Result<Verdict, Failure> {
-        let installed = cx.system.installed_packages()?;
+        let installed = cx.installed_packages()?;
         let missing = missing(self, &installed);
         let total = self.names.len();
         Ok(match missing.len() {

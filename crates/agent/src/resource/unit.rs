@@ -7,7 +7,8 @@ use crate::system::{System, UnitStatus, UnitVerb};
 use crate::unit_record::{self, Record};
 
 const LOG_LINES: usize = 20;
-/// How long a unit must stay up before its start counts: a simple service is active as soon as it was forked.
+/// How long a service that does not say when it is ready must stay up before its start counts: it is active as soon as it
+/// was forked.
 const SETTLE_MS: u64 = 250;
 
 impl Converge for Unit {
@@ -31,22 +32,30 @@ impl Converge for Unit {
             if !finished.success() {
                 return Err(Failure::of_command("systemctl daemon-reload", &finished));
             }
+            cx.forget();
         }
-        let status = cx.unit(&self.name)?;
-        let needs = needs(self, &status, cx, &Pending::default())?;
+        let before = cx.unit(&self.name)?;
+        let needs = needs(self, &before, cx, &Pending::default())?;
         let verbs: Vec<UnitVerb> = needs.iter().flat_map(|need| need.verbs).copied().collect();
-        for verb in verbs {
+        for &verb in &verbs {
             // What was known of the last start ends here; whoever is killed before the end of this one owes another.
             match verb {
-                UnitVerb::Start | UnitVerb::Restart => unit_record::save(&self.name, &record.start_owed(), cx.system)?,
-                UnitVerb::Reload => unit_record::save(&self.name, &record.reload_owed(), cx.system)?,
+                UnitVerb::Start | UnitVerb::Restart => unit_record::owe(&self.name, Record::start_owed, cx.system)?,
+                UnitVerb::Reload => unit_record::owe(&self.name, Record::reload_owed, cx.system)?,
                 _ => {}
             }
-            systemctl(self, verb, cx, progress)?;
+            obey(self, verb, cx, progress)?;
         }
         if self.state == UnitState::Running {
-            stays_active(self, cx)?;
-            unit_record::save(&self.name, &record, cx.system)?;
+            // A start by order sets the count of systemd's own ones to zero; one that only hurries systemd's next one counts.
+            let is_started = verbs.iter().any(|verb| matches!(verb, UnitVerb::Start | UnitVerb::Restart));
+            let restarts_most = match (is_started, before.sub.as_str()) {
+                (true, "auto-restart") => 1,
+                (true, _) => 0,
+                (false, _) => before.restarts,
+            };
+            stays_active(self, restarts_most, before.says_ready, cx)?;
+            unit_record::settle(&self.name, &record, cx.system)?;
         }
         Ok(Applied::check_again())
     }
@@ -110,13 +119,14 @@ fn running_needs(unit: &Unit, status: &UnitStatus, cx: &Context<'_>, pending: &P
         _ => {}
     }
     if !matches!(status.active.as_str(), "active" | "reloading") {
+        let is_clean = status.active == "inactive" && status.result == "success";
         // A unit that failed too often refuses to start until that is forgotten.
-        need(format!("is {} ({})", status.active, status.sub), &[UnitVerb::ResetFailed, UnitVerb::Start]);
+        let verbs: &[UnitVerb] = if is_clean { &[UnitVerb::Start] } else { &[UnitVerb::ResetFailed, UnitVerb::Start] };
+        need(format!("is {} ({})", status.active, status.sub), verbs);
         return Ok(needs);
     }
     match changed(unit, cx, pending)? {
-        // A unit that was started often in a short time refuses one more start until that is forgotten.
-        Some((OnChange::Restart, why)) => need(format!("{why}: restart"), &[UnitVerb::ResetFailed, UnitVerb::Restart]),
+        Some((OnChange::Restart, why)) => need(format!("{why}: restart"), &[UnitVerb::Restart]),
         Some((OnChange::Reload, why)) => need(format!("{why}: reload"), &[UnitVerb::Reload]),
         None => {}
     }
@@ -165,8 +175,16 @@ fn not_found(unit: &Unit, pending: &Pending) -> Result<Verdict, Failure> {
     }
 }
 
-fn systemctl(unit: &Unit, verb: UnitVerb, cx: &Context<'_>, progress: Progress<'_>) -> Result<(), Failure> {
-    let finished = cx.system.systemctl(verb, &unit.name, &mut |line| progress(line.to_owned()))?;
+fn obey(unit: &Unit, verb: UnitVerb, cx: &Context<'_>, progress: Progress<'_>) -> Result<(), Failure> {
+    let mut systemctl = |verb| cx.system.systemctl(verb, &unit.name, &mut |line| progress(line.to_owned()));
+    let mut finished = systemctl(verb)?;
+    cx.forget();
+    // A unit that was started too often in a short time refuses one more start until that is forgotten.
+    if !finished.success() && cx.unit_now(&unit.name)?.result == "start-limit-hit" {
+        systemctl(UnitVerb::ResetFailed)?;
+        finished = systemctl(verb)?;
+        cx.forget();
+    }
     if finished.success() {
         return Ok(());
     }
@@ -174,14 +192,13 @@ fn systemctl(unit: &Unit, verb: UnitVerb, cx: &Context<'_>, progress: Progress<'
     Err(Failure { reason, evidence: evidence_of(cx.system, &unit.name) })
 }
 
-fn stays_active(unit: &Unit, cx: &Context<'_>) -> Result<(), Failure> {
-    let restarts_before = cx.unit(&unit.name)?.restarts;
-    if unit.name.ends_with(".service") {
+fn stays_active(unit: &Unit, restarts_most: u64, says_ready: bool, cx: &Context<'_>) -> Result<(), Failure> {
+    if unit.name.ends_with(".service") && !says_ready {
         cx.system.sleep_ms(SETTLE_MS);
     }
-    let status = cx.unit(&unit.name)?;
+    let status = cx.unit_now(&unit.name)?;
     let active = matches!(status.active.as_str(), "active" | "reloading");
-    if active && status.restarts == restarts_before {
+    if active && status.restarts <= restarts_most {
         return Ok(());
     }
     let UnitStatus { active, sub, result, .. } = status;

@@ -23,7 +23,11 @@ impl Converge for Wait {
         }
         Ok(match probe(&self.probe, cx, PROBE_TIMEOUT_MS) {
             Ok(answer) => Verdict::Right(answer),
-            Err(answer) => Verdict::Differs(format!("would wait: {answer}")),
+            Err(answer) => {
+                let may_change = self.on_timeout == OnTimeout::RestartUnit;
+                let verdict = if may_change { Verdict::Differs } else { Verdict::Waits };
+                verdict(format!("would wait: {answer}"))
+            }
         })
     }
 
@@ -105,7 +109,7 @@ impl<'a> UnitWatch<'a> {
     fn new(wait: &'a Wait, cx: &Context<'_>) -> Result<Self, Failure> {
         // A wait that goes on anyway is not cut short: what it drains may be leaving just because its unit stopped.
         let unit = wait.unit.as_deref().filter(|_| wait.on_timeout != OnTimeout::GoOn);
-        let restarts_before = unit.map(|unit| cx.unit(unit)).transpose()?.map_or(0, |status| status.restarts);
+        let restarts_before = unit.map(|unit| cx.unit_now(unit)).transpose()?.map_or(0, |status| status.restarts);
         Ok(Self { unit, restarts_before, looked_ms: None })
     }
 
@@ -116,7 +120,7 @@ impl<'a> UnitWatch<'a> {
             return Ok(None);
         }
         self.looked_ms = Some(now_ms);
-        let status = cx.unit(unit)?;
+        let status = cx.unit_now(unit)?;
         let restarts = status.restarts.saturating_sub(self.restarts_before);
         Ok(if status.active == "failed" {
             Some(format!("{unit} has failed ({})", status.result))

@@ -80,3 +80,18 @@ fn an_agent_waits_for_a_busy_one_and_says_so() {
     assert!(said.reason.contains("another agent"), "{}", said.reason);
     assert_eq!(machine.content("/etc/a").unwrap(), "a");
 }
+
+#[test]
+fn a_command_whose_check_looks_at_a_file_that_changes_above_would_run() {
+    let machine = Machine::default();
+    let reads = |paths: &[&str]| match command(&["apply"], &["check"]) {
+        Resource::Command(command) => Resource::Command(bascule_plan::Command { reads: words(paths), ..command }),
+        other => other,
+    };
+    let outcome = |paths: &[&str]| {
+        let found = check(&machine, &[file("/etc/app.map", "active blue\n"), reads(paths)]);
+        found[1].outcome
+    };
+    assert_eq!(outcome(&["/etc/app.map"]), Outcome::WouldChange);
+    assert_eq!(outcome(&["/etc/other.map"]), Outcome::Unchanged);
+}

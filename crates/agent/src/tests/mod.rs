@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod archives;
+mod certificates;
 mod commands;
 mod files;
 mod generations;
@@ -13,8 +14,10 @@ mod waits;
 
 use std::collections::BTreeMap;
 
-use bascule_plan::agent::{Mode, Outcome, Report, Request};
-use bascule_plan::{Archive, Blob, Command, Content, Directory, File, Resource, Step, Symlink, Unit, UnitState};
+use bascule_plan::agent::{Mode, Outcome, Report, Request, SecretValue};
+use bascule_plan::{
+    Archive, Blob, Command, Content, Directory, File, FingerprintKey, Resource, Secret, Step, Symlink, Unit, UnitState,
+};
 use sha2::{Digest, Sha256};
 
 use crate::fake::Machine;
@@ -34,8 +37,13 @@ fn request(mode: Mode, resources: &[Resource]) -> Request {
         title: format!("step {index}"),
         resource: resource.clone(),
     };
-    let secrets = BTreeMap::from([("token".to_owned(), "hunter2-hunter2".to_owned())]);
-    Request { mode, generation: None, steps: resources.iter().enumerate().map(step).collect(), secrets }
+    let secrets = BTreeMap::from([("token".to_owned(), secret("token", "hunter2-hunter2"))]);
+    let steps = resources.iter().enumerate().map(step).collect();
+    Request { mode, generation: None, steps, secrets, certificates: BTreeMap::new() }
+}
+
+fn secret(name: &str, value: &str) -> SecretValue {
+    SecretValue { value: value.to_owned(), fingerprint_key: FingerprintKey::derive("test", name) }
 }
 
 /// Runs to the end, and gives what was said of each step.
@@ -110,7 +118,8 @@ fn validated(path: &str, text: &str, validate: &[&str]) -> Resource {
 
 fn secret_file(path: &str, owner: &str) -> Resource {
     let (owner, group) = (owner.to_owned(), owner.to_owned());
-    let content = Content::Secret("token".to_owned());
+    let fingerprint = FingerprintKey::derive("test", "token").fingerprint(b"hunter2-hunter2");
+    let content = Content::Secret(Secret { name: "token".to_owned(), fingerprint });
     Resource::File(File { content, owner, group, mode: 0o400, ..text_file(path, "") })
 }
 
@@ -127,7 +136,13 @@ fn unit(name: &str, state: UnitState, inputs: &[&str], reload_inputs: &[&str]) -
 }
 
 fn command(argv: &[&str], unless: &[&str]) -> Resource {
-    Resource::Command(Command { argv: words(argv), unless: words(unless), env: BTreeMap::new(), timeout_ms: 5_000 })
+    Resource::Command(Command {
+        argv: words(argv),
+        unless: words(unless),
+        reads: vec![],
+        env: BTreeMap::new(),
+        timeout_ms: 5_000,
+    })
 }
 
 /// An archive step and the bytes of its blob.

@@ -48,7 +48,7 @@ fn apply_one(resource: &Resource) -> Said {
     // Not `run` in its apply mode: that takes the lock of the machine's own agent.
     let linux = Linux::default();
     let request = request(Mode::Apply, std::slice::from_ref(resource));
-    let cx = crate::resource::Context::for_apply(&linux, &request);
+    let cx = crate::resource::Context::new(&linux, &request);
     let (outcome, reason, evidence) = match crate::resource::converge(resource).apply(&cx, &mut |_| ()) {
         Ok(crate::resource::Applied::Settled(reason)) => (Outcome::Changed, reason, Default::default()),
         Ok(crate::resource::Applied::CheckAgain(evidence)) => {

@@ -46,9 +46,23 @@ fn each_line_of_a_long_secret_is_hidden_too() {
     machine.on_command("quote", |_, _| Finished::exited(1, "cannot parse MIIEvQIBADANBgkq\n"));
     let mut request = request(Mode::Apply, &[command(&["quote"], &["quote"])]);
     let key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\n-----END PRIVATE KEY-----\n";
-    request.secrets.insert("key".to_owned(), key.to_owned());
+    request.secrets.insert("key".to_owned(), secret("key", key));
     let said = serde_json::to_string(&machine.agent(&request).reports).unwrap();
     assert!(!said.contains("MIIEvQIBADANBgkq"), "{said}");
+}
+
+#[test]
+fn a_value_that_changed_is_told_by_its_fingerprints() {
+    let machine = Machine::default();
+    converges(&machine, secret_file("/etc/token", "root"));
+    machine.put_file("/etc/token", "an older value");
+    let key = bascule_plan::FingerprintKey::derive("test", "token");
+    let (before, now) = (key.fingerprint(b"an older value"), key.fingerprint(VALUE.as_bytes()));
+    let said = check(&machine, &[secret_file("/etc/token", "root")]).pop().unwrap();
+    assert!(said.reason.contains(&format!("it is {before}, not {now}")), "{}", said.reason);
+    let said = apply(&machine, &[secret_file("/etc/token", "root")]).pop().unwrap();
+    assert_eq!(said.outcome, Outcome::Changed);
+    assert_eq!(machine.content("/etc/token").unwrap(), VALUE);
 }
 
 #[test]

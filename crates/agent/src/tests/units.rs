@@ -194,6 +194,29 @@ fn a_unit_that_starts_and_dies_again_and_again_is_no_success() {
 }
 
 #[test]
+fn a_unit_that_was_started_too_often_already_is_started_all_the_same() {
+    let machine = Machine::default();
+    with_app(&machine);
+    apply(&machine, &[running()]);
+    machine.put_file("/etc/app.conf", "2");
+    machine.unit_hits_start_limit(APP);
+    assert_eq!(outcomes(&apply(&machine, &[running()])), [Outcome::Changed]);
+    assert!(machine.runs_current(APP));
+}
+
+#[test]
+fn a_unit_is_watched_after_its_start_unless_it_says_itself_when_it_is_ready() {
+    for (kind, is_watched) in [("simple", true), ("notify", false)] {
+        let machine = Machine::default();
+        with_app(&machine);
+        machine.put_file(UNIT_FILE, format!("[Service]\nType={kind}\n[Install]\nWantedBy=multi-user.target\n"));
+        let before_ms = machine.now_ms();
+        apply(&machine, &[running()]);
+        assert_eq!(machine.now_ms() > before_ms, is_watched, "{kind}");
+    }
+}
+
+#[test]
 fn a_failed_restart_is_still_owed_to_the_next_run() {
     let machine = Machine::default();
     with_app(&machine);

@@ -103,5 +103,12 @@ fn a_check_probes_once_and_only_when_nothing_is_pending() {
     assert_eq!((said[1].outcome, said[1].reason.as_str()), (Outcome::WouldChange, "waits after the changes above"));
     ready_at_ms(&machine, u64::MAX);
     assert_eq!(outcomes(&check(&machine, &[wait(OnTimeout::Fail, None)])), [Outcome::WouldChange]);
+    // A wait changes nothing, unless it restarts what does not answer.
+    for (first, reason) in
+        [(OnTimeout::Fail, "would wait: "), (OnTimeout::RestartUnit, "waits after the changes above")]
+    {
+        let said = check(&machine, &[wait(first, Some("app.service")), wait(OnTimeout::Fail, None)]);
+        assert!(said[1].reason.starts_with(reason), "{}", said[1].reason);
+    }
     assert_eq!(machine.now_ms(), 0, "a check does not wait");
 }

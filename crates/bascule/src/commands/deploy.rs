@@ -8,7 +8,13 @@ use crate::cli::{Common, Locking};
 use crate::failure::Exit;
 use crate::setup::{self, Access, session_after};
 
+const EXAMPLES: &str = "\
+Examples:
+  bascule deploy $(git rev-parse HEAD)
+  bascule deploy 0123456789abcdef0123456789abcdef01234567 --output json";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The commit to put into service: 40 hex digits
     commit: String,

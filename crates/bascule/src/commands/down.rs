@@ -8,7 +8,13 @@ use crate::cli::{Common, Locking};
 use crate::failure::{Exit, Failed};
 use crate::setup::{Access, session_after};
 
+const EXAMPLES: &str = "\
+Examples:
+  bascule down                             tells what would be lost, and destroys nothing
+  bascule down --env lab --yes-destroy lab";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The name of the environment, as proof that its destruction is wanted
     #[arg(long, value_name = "NAME-OF-ENVIRONMENT")]

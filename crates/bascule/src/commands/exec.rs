@@ -8,17 +8,20 @@ use bytes::Bytes;
 use clap::Args;
 use tokio::sync::mpsc;
 
-use super::known_instance;
+use super::running_instance;
 use crate::cli::{Common, Output};
 use crate::failure::{Exit, Failed};
 use crate::setup::{Access, Session, session};
 use crate::terminal;
 
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
+const EXAMPLES: &str = "\
+Examples:
   bascule exec lb-1 -- haproxy -vv
   bascule exec api-blue-1 -- bash          a shell, on a terminal
-  pg_dump … | bascule exec lb-1 -- wc -c   standard input goes along")]
+  tar -c . | bascule exec lb-1 -- tar -t   standard input goes along";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The instance
     instance: String,
@@ -34,7 +37,7 @@ pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
     let on_terminal =
         common.output == Output::Text && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     session(common, "exec", Access::Looks, async |session| {
-        known_instance(session, &arguments.instance)?;
+        running_instance(session, &arguments.instance).await?;
         let exited = if on_terminal {
             terminal::run(&*session.incus, &session.platform.incus.project, &arguments.instance, &arguments.command)
                 .await?

@@ -8,6 +8,11 @@ use crate::cli::Common;
 use crate::failure::{Exit, Failed};
 use crate::setup::{Access, Session, session};
 
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  bascule history
+  bascule history --output json | jq -r 'select(.outcome == \"failed\").reason'";
+
 pub(crate) fn run(common: &Common) -> ExitCode {
     session(common, "history", Access::Looks, async |session| {
         let entries = entries(session).await?;

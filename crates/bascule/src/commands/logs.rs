@@ -4,15 +4,19 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exec::{self, Pieces};
-use super::known_instance;
+use super::running_instance;
 use crate::cli::Common;
 use crate::failure::Exit;
 use crate::setup::{Access, session};
 
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
+const EXAMPLES: &str = "\
+Examples:
   bascule logs api-blue-1 --unit api       the last lines of one unit
-  bascule logs lb-1 --follow               everything, as it comes")]
+  bascule logs lb-1 --follow               everything, as it comes
+  bascule logs lb-1 --since -1h --lines 1000";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The instance
     instance: String,
@@ -26,7 +30,7 @@ pub(crate) struct Arguments {
     #[arg(long, short)]
     follow: bool,
     /// Only lines since then, as `journalctl --since` reads it
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
 }
 
@@ -45,7 +49,7 @@ const FOLLOW_MAX: Duration = Duration::from_hours(24);
 
 pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
     session(common, "logs", Access::Looks, async |session| {
-        known_instance(session, &arguments.instance)?;
+        running_instance(session, &arguments.instance).await?;
         let limit = if arguments.follow { FOLLOW_MAX } else { Duration::from_mins(1) };
         let exited = exec::piped(session, &arguments.instance, &arguments.journalctl(), limit, Pieces::Lines).await?;
         Ok(Exit::Code(u8::try_from(exited.code).unwrap_or(1)))

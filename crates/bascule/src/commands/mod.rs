@@ -3,16 +3,24 @@
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod deploy;
+pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod exec;
 pub(crate) mod history;
+pub(crate) mod host;
+pub(crate) mod init;
 pub(crate) mod logs;
+pub(crate) mod man;
 pub(crate) mod plan;
+pub(crate) mod renew;
 pub(crate) mod rollback;
+pub(crate) mod schema;
+pub(crate) mod secrets;
 pub(crate) mod status;
 pub(crate) mod unlock;
 pub(crate) mod up;
 
+use bascule_incus::Status;
 use bascule_plan::Plan;
 use bascule_plan::event::LockStatus;
 use jiff::Timestamp;
@@ -22,10 +30,15 @@ use crate::failure::Failed;
 use crate::process;
 use crate::setup::Session;
 
-/// The plan that `plan` shows and `up` applies.
+/// The plan that `plan` shows.
 async fn planned(session: &Session, only: &Only) -> Result<Plan, Failed> {
-    let facts = bascule_release::observe(&*session.incus, &session.platform).await?;
+    let facts = bascule_release::observe(&session.run, &session.platform).await?;
     let plan = bascule_roles::up(&session.platform, &facts).map_err(bascule_release::ReleaseError::from)?;
+    narrowed(plan, only)
+}
+
+/// What of a plan was asked for.
+fn narrowed(plan: Plan, only: &Only) -> Result<Plan, Failed> {
     if only.only.is_empty() {
         return Ok(plan);
     }
@@ -50,11 +63,20 @@ async fn lock_status(session: &Session) -> Result<Option<LockStatus>, Failed> {
     }))
 }
 
-/// An instance as typed: it must be of the platform, and is looked for in Incus by the caller.
-fn known_instance<'a>(session: &'a Session, name: &str) -> Result<&'a bascule_spec::Instance, Failed> {
+/// Fails unless an instance as typed is of the platform, and there to be asked.
+async fn running_instance(session: &Session, name: &str) -> Result<(), Failed> {
     let instances = &session.platform.instances;
-    instances.iter().find(|instance| instance.name == name).ok_or_else(|| {
+    if instances.iter().all(|instance| instance.name != name) {
         let names: Vec<&str> = instances.iter().map(|instance| instance.name.as_str()).collect();
-        Failed::usage(format!("there is no instance `{name}`"), format!("the platform has {}", names.join(", ")))
-    })
+        let hint = format!("the platform has {}", names.join(", "));
+        return Err(Failed::usage(format!("there is no instance `{name}`"), hint));
+    }
+    let found = session.incus.instance(&session.platform.incus.project, name).await?;
+    let state = match found.map(|instance| instance.status) {
+        None => "not made yet",
+        Some(Status::Stopped) => "stopped",
+        Some(Status::Frozen) => "frozen",
+        Some(_) => return Ok(()),
+    };
+    Err(Failed::usage(format!("the instance `{name}` is {state}"), "bascule up"))
 }

@@ -8,7 +8,15 @@ use crate::cli::{Common, Only};
 use crate::failure::Exit;
 use crate::setup::{Access, session};
 
+const EXAMPLES: &str = "\
+Examples:
+  bascule plan                             what differs, and why
+  bascule plan --verbose                   what is right already, too
+  bascule plan --only lb-1                 one instance
+  bascule plan --lines                     every step of every line, in its order";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     only: Only,

@@ -7,7 +7,13 @@ use crate::cli::{Common, Locking};
 use crate::failure::Exit;
 use crate::setup::{self, Access, session};
 
+const EXAMPLES: &str = "\
+Examples:
+  bascule rollback                         in a second: the colour that served before still runs
+  bascule history                          what there is to go back to";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     locking: Locking,

@@ -8,15 +8,13 @@ use crate::cli::Common;
 use crate::failure::{Exit, Failed};
 use crate::setup::{self, Access, session};
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
-A verb that changes an environment holds its lock, and renews a lease of 20 s while it works. A holder that died loses the
-lock by itself: at once where that can be told (it ran on this machine), when its lease has run out elsewhere. So this
-verb is for a holder that lives and must not go on. Its next change is refused; the next `bascule up` finishes what it began.
-
+const EXAMPLES: &str = "\
 Examples:
-  bascule unlock                    who holds the lock, and what taking it away would mean
-  bascule unlock --generation 7     take it away, if that is still the holder")]
+  bascule unlock                           who holds the lock, and what taking it away would mean
+  bascule unlock --generation 7            take it away, if that is still the holder";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The generation to end, as `bascule unlock` shows it: proof that this holder is meant, and no later one
     #[arg(long, value_name = "NUMBER")]

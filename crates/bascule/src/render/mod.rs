@@ -1,5 +1,6 @@
 //! Events last, for eyes or for programs. This is the only place that prints.
 
+mod finding;
 mod json;
 mod plain;
 mod progress;
@@ -58,6 +59,20 @@ pub(crate) fn failed(events: &mpsc::UnboundedSender<Event>, failed: Failed, elap
     }
     let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     let _ = events.send(Event::Summary(Summary { failed: count, duration_ms, ..Summary::default() }));
+}
+
+/// A text that was asked for, as it is: a script for a shell, a schema.
+pub(crate) fn document(text: &[u8]) -> ExitCode {
+    // A reader that went away (`| head`) has all it wants.
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), text);
+    ExitCode::SUCCESS
+}
+
+/// Wrong input to a verb that has no events.
+#[expect(clippy::print_stderr, reason = "the renderers are not there")]
+pub(crate) fn wrong(message: &str, hint: &str) -> ExitCode {
+    eprintln!("error: {message}\n  try: {hint}");
+    Exit::Input.into()
 }
 
 /// An error before there is a renderer.

@@ -5,7 +5,7 @@ use anstyle::{AnsiColor, Style};
 use bascule_plan::agent::{Evidence, Outcome};
 use bascule_plan::event::{Event, Failure, INSTANCE_FIRST, LockStatus, Stream, Summary};
 
-use super::{Renderer, table};
+use super::{Renderer, finding, table};
 
 /// Plain lines: what changed, what failed and why, and a summary.
 pub(super) struct Plain {
@@ -13,13 +13,14 @@ pub(super) struct Plain {
     verb: String,
     status: table::Status,
     history: table::History,
+    secrets: table::Secrets,
 }
 
-const BOLD: Style = Style::new().bold();
+pub(super) const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
-const GREEN: Style = AnsiColor::Green.on_default();
-const YELLOW: Style = AnsiColor::Yellow.on_default();
-const RED: Style = AnsiColor::Red.on_default().bold();
+pub(super) const GREEN: Style = AnsiColor::Green.on_default();
+pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default();
+pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
 
 impl Renderer for Plain {
     fn event(&mut self, event: &Event) -> std::io::Result<()> {
@@ -27,7 +28,7 @@ impl Renderer for Plain {
             return pass_on(*stream, bytes);
         }
         let Some(text) = self.text(event) else { return Ok(()) };
-        // The output of `exec` and `logs` is the command's own: what the tool has to say goes beside it.
+        // That output goes on to a file or a program: what the tool has to say goes beside it.
         if passes_on(&self.verb) {
             return anstream::stderr().lock().write_all(text.as_bytes());
         }
@@ -37,9 +38,14 @@ impl Renderer for Plain {
     }
 }
 
-/// Verbs whose output is what a command on an instance says.
+/// Verbs whose output is what a command on an instance says, or a text that was asked for.
 fn passes_on(verb: &str) -> bool {
-    matches!(verb, "exec" | "logs")
+    matches!(verb, "exec" | "logs" | "secrets show")
+}
+
+/// Verbs that only work on files: what they say needs no heading.
+fn is_brief(verb: &str) -> bool {
+    matches!(verb, "check" | "init" | "host pin") || verb.starts_with("secrets ")
 }
 
 /// Bytes as they are: they may be a file.
@@ -56,7 +62,13 @@ fn pass_on(stream: Stream, bytes: &[u8]) -> std::io::Result<()> {
 
 impl Plain {
     pub(super) fn new(verbose: bool) -> Self {
-        Self { verbose, verb: String::new(), status: table::Status::default(), history: table::History::default() }
+        Self {
+            verbose,
+            verb: String::new(),
+            status: table::Status::default(),
+            history: table::History::default(),
+            secrets: table::Secrets::default(),
+        }
     }
 
     /// The event as whole lines; `None` for what is not worth one.
@@ -64,7 +76,9 @@ impl Plain {
         match event {
             Event::Started { verb, platform, environment, .. } => {
                 self.verb.clone_from(verb);
-                (!passes_on(verb)).then(|| format!("{BOLD}{verb}{BOLD:#} {platform}/{environment}\n"))
+                // `doctor` goes on without a platform.
+                let of = if platform.is_empty() { String::new() } else { format!(" {platform}/{environment}") };
+                (!passes_on(verb) && !is_brief(verb)).then(|| format!("{BOLD}{verb}{BOLD:#}{of}\n"))
             }
             Event::Phase { title, .. } => Some(format!("{BOLD}── {title}{BOLD:#}\n")),
             Event::Thing { kind, name, outcome, reason, duration_ms } => {
@@ -101,11 +115,20 @@ impl Plain {
                 None
             }
             Event::Lock(lock) => Some(lock_text(lock)),
+            Event::FrontDoor { .. } => {
+                self.status.front_door(event);
+                None
+            }
             Event::History { .. } => {
                 self.history.entry(event);
                 None
             }
+            Event::Secret { .. } | Event::Reader { .. } => {
+                self.secrets.entry(event);
+                None
+            }
             Event::Output { .. } => None,
+            Event::Finding(finding) => Some(finding::text(finding)),
             Event::Note { message } => Some(format!("{message}\n")),
             Event::Failure(failure) => Some(failure_text(failure)),
             Event::Summary(summary) => Some(self.summary(summary)),
@@ -135,13 +158,15 @@ impl Plain {
     }
 
     fn summary(&self, summary: &Summary) -> String {
-        let tables = self.status.text() + &self.history.text();
+        let tables = self.status.text() + &self.history.text() + &self.secrets.text();
         let Summary { changed, unchanged, failed, duration_ms, instances, .. } = summary;
         let took = seconds(*duration_ms);
         let closing = match self.verb.as_str() {
             "plan" if *failed > 0 => {
                 format!("{RED}failed {failed}{RED:#}, {changed} to change, {unchanged} right already, in {took}")
             }
+            "doctor" if *failed > 0 => format!("{RED}to mend: {failed}{RED:#}"),
+            "doctor" => format!("{GREEN}nothing is missing{GREEN:#}"),
             _ if *failed > 0 => {
                 format!("{RED}failed {failed}{RED:#}, changed {changed}, unchanged {unchanged}, in {took}")
             }
@@ -153,6 +178,7 @@ impl Plain {
             "plan" => format!(
                 "{YELLOW}{changed} to change{YELLOW:#}, {unchanged} right already, on {instances} instances, in {took}"
             ),
+            _ if *changed == 0 && *instances == 0 => format!("{GREEN}nothing changed{GREEN:#}: all of it is there"),
             _ if *changed == 0 => {
                 format!("{GREEN}nothing changed{GREEN:#}: {unchanged} checked on {instances} instances, in {took}")
             }
@@ -323,6 +349,26 @@ changed 2, unchanged 40, failed 0, in 0.8 s
         assert!(row("api-blue-1").contains("0123456789ab ") && row("api-blue-1").contains("healthy"), "{text}");
         assert!(row("api-green-1").contains("the instance is stopped"), "{text}");
         assert!(row("blue:").contains("has the traffic (generation 7)"), "{text}");
+        let door = "front door: https://10.20.0.9, held by lb-2, certificate until 2026-03-01 (58 days left)";
+        assert!(text.lines().any(|line| line == door), "{text}");
+    }
+
+    #[test]
+    fn a_finding_that_wants_mending_tells_why_and_how() {
+        let text = "\
+doctor shop/lab
+  ✓  Incus                6.0.4 answers
+  ✗  debootstrap          it is not installed
+       why: the first `up` makes the base image with it
+       try: apt-get install debootstrap
+to mend: 1
+";
+        let events = [samples::started("doctor"), samples::found(), samples::missing(), samples::summary(0, 0, 1)];
+        assert_eq!(read(false, &events), text);
+        assert_eq!(
+            read(false, &[samples::started("doctor"), samples::summary(0, 0, 0)]).lines().last(),
+            Some("nothing is missing")
+        );
     }
 
     #[test]

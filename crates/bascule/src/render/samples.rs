@@ -1,13 +1,13 @@
 //! Events as a run sends them, for the tests of the renderers.
 
 use bascule_plan::agent::{Evidence, Outcome};
-use bascule_plan::event::{Event, Failure, InstanceStatus, LockStatus, Stream, Summary, ThingKind};
+use bascule_plan::event::{Event, Failure, Finding, InstanceStatus, LockStatus, Stream, Summary, ThingKind, Verdict};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// An event of every type.
 pub(super) fn one_of_each() -> Vec<Event> {
-    let [instance, _, colour] = status();
+    let [instance, _, colour, front_door] = status();
     vec![
         started("up"),
         phase(),
@@ -32,6 +32,7 @@ pub(super) fn one_of_each() -> Vec<Event> {
         },
         instance,
         colour,
+        front_door,
         output("two\nlines\n"),
         Event::History {
             number: 1,
@@ -52,6 +53,9 @@ pub(super) fn one_of_each() -> Vec<Event> {
             until: "2026-01-02T03:04:25Z".into(),
             ended: false,
         }),
+        missing(),
+        secret(),
+        Event::Reader { name: "ada".into(), recipient: "age1ada".into(), reads: true, named: true },
         Event::Note { message: "nothing has been deployed yet".into() },
         Event::Failure(failure()),
         summary(2, 40, 0),
@@ -74,8 +78,12 @@ pub(super) fn type_of(event: &Event) -> &'static str {
         Event::Instance(_) => "instance",
         Event::Colour { .. } => "colour",
         Event::Lock(_) => "lock",
+        Event::FrontDoor { .. } => "front_door",
         Event::Output { .. } => "output",
         Event::History { .. } => "history",
+        Event::Finding(_) => "finding",
+        Event::Secret { .. } => "secret",
+        Event::Reader { .. } => "reader",
         Event::Note { .. } => "note",
         Event::Failure(_) => "failure",
         Event::Summary(_) => "summary",
@@ -114,9 +122,35 @@ pub(super) fn output(text: &str) -> Event {
     Event::Output { instance: lb(), stream: Stream::Stdout, text: text.into(), bytes: Vec::new() }
 }
 
+pub(super) fn secret() -> Event {
+    Event::Secret { name: "token".into(), fingerprint: "0a1b2c3d".into(), used_by: vec!["api".into(), "web".into()] }
+}
+
 /// Of nine instances, in 0.8 s.
 pub(super) fn summary(changed: u64, unchanged: u64, failed: u64) -> Event {
     Event::Summary(Summary { changed, unchanged, failed, duration_ms: 799, instances: 9, applied: true })
+}
+
+/// What `doctor` says of a thing that is as it should be.
+pub(super) fn found() -> Event {
+    Event::Finding(Finding {
+        check: "Incus".into(),
+        verdict: Verdict::Ok,
+        found: "6.0.4 answers".into(),
+        why: None,
+        remedy: None,
+    })
+}
+
+/// What `doctor` says of a thing that is not there.
+pub(super) fn missing() -> Event {
+    Event::Finding(Finding {
+        check: "debootstrap".into(),
+        verdict: Verdict::Missing,
+        found: "it is not installed".into(),
+        why: Some("the first `up` makes the base image with it".into()),
+        remedy: Some("apt-get install debootstrap".into()),
+    })
 }
 
 /// A failure with everything that there can be.
@@ -135,8 +169,8 @@ pub(super) fn failure() -> Failure {
     }
 }
 
-/// A replica that has the traffic, one that is stopped, and the colour of the first.
-pub(super) fn status() -> [Event; 3] {
+/// A replica that has the traffic, one that is stopped, the colour of the first, and the front door.
+pub(super) fn status() -> [Event; 4] {
     let healthy = InstanceStatus {
         name: "api-blue-1".into(),
         roles: vec!["component".into()],
@@ -145,6 +179,8 @@ pub(super) fn status() -> [Event; 3] {
         colour: Some("blue".into()),
         active: true,
         version: Some(COMMIT.into()),
+        certificates_expire: Some("2026-03-01T12:00:00Z".into()),
+        certificates_days_left: Some(58),
         healthy: true,
         problem: None,
     };
@@ -156,6 +192,8 @@ pub(super) fn status() -> [Event; 3] {
         active: false,
         healthy: false,
         problem: Some("the instance is stopped".into()),
+        certificates_expire: None,
+        certificates_days_left: None,
         ..healthy.clone()
     };
     let colour = Event::Colour {
@@ -165,7 +203,13 @@ pub(super) fn status() -> [Event; 3] {
         active: true,
         generation: 7,
     };
-    [Event::Instance(healthy), Event::Instance(stopped), colour]
+    let front_door = Event::FrontDoor {
+        url: "https://10.20.0.9".into(),
+        holder: Some("lb-2".into()),
+        certificate_expires: Some("2026-03-01T12:00:00Z".into()),
+        certificate_days_left: Some(58),
+    };
+    [Event::Instance(healthy), Event::Instance(stopped), colour, front_door]
 }
 
 fn step(instance: &str, title: &str, outcome: Outcome, reason: &str) -> Event {

@@ -7,6 +7,7 @@ use super::plain::short;
 /// Colours and instances, collected until the summary.
 #[derive(Default)]
 pub(super) struct Status {
+    front_door: String,
     colours: Vec<String>,
     instances: Vec<InstanceStatus>,
 }
@@ -21,6 +22,19 @@ impl Status {
         let name = colour.as_deref().unwrap_or("all replicas");
         let traffic = if *active { format!(", has the traffic (generation {generation})") } else { String::new() };
         self.colours.push(format!("{name}: {} {state}{traffic}", short(commit)));
+    }
+
+    pub(super) fn front_door(&mut self, event: &Event) {
+        let Event::FrontDoor { url, holder, certificate_expires, certificate_days_left } = event else { return };
+        let held = holder.as_ref().map(|holder| format!(", held by {holder}")).unwrap_or_default();
+        let certificate = match (certificate_expires, certificate_days_left) {
+            (Some(expires), Some(days)) => {
+                let day = expires.get(..10).unwrap_or(expires);
+                format!(", certificate until {day} ({days} days left)")
+            }
+            _ => String::new(),
+        };
+        self.front_door = format!("front door: {url}{held}{certificate}\n");
     }
 
     pub(super) fn text(&self) -> String {
@@ -49,7 +63,7 @@ impl Status {
             ]);
         }
         let colours: String = self.colours.iter().map(|colour| format!("{colour}\n")).collect();
-        format!("{table}\n\n{colours}")
+        format!("{table}\n\n{}{colours}", self.front_door)
     }
 }
 
@@ -83,6 +97,52 @@ impl History {
         let mut table = table(["#", "WHEN (UTC)", "WHAT", "COMMIT", "COLOUR", "WHO", "ENDED"]);
         table.add_rows(self.rows.iter().map(|row| row.iter().map(Cell::new)));
         format!("{table}\n")
+    }
+}
+
+/// Secrets and who reads them, collected until the summary.
+#[derive(Default)]
+pub(super) struct Secrets {
+    secrets: Vec<[String; 3]>,
+    readers: Vec<[String; 3]>,
+}
+
+impl Secrets {
+    pub(super) fn entry(&mut self, event: &Event) {
+        match event {
+            Event::Secret { name, fingerprint, used_by } => {
+                let users = match used_by[..] {
+                    [] if name.contains('/') => "the platform".to_owned(),
+                    [] => "-".to_owned(),
+                    _ => used_by.join(", "),
+                };
+                self.secrets.push([name.clone(), fingerprint.clone(), users]);
+            }
+            Event::Reader { name, recipient, reads, named } => {
+                let reads = match (reads, named) {
+                    (true, true) => "reads",
+                    (false, _) => "will read after: bascule secrets rekey",
+                    (true, false) => "is named no more, and reads until: bascule secrets rekey",
+                };
+                self.readers.push([name.clone(), recipient.clone(), reads.to_owned()]);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let text = |header, rows: &[[String; 3]]| {
+            let mut table = table(header);
+            table.add_rows(rows.iter().map(|row| row.iter().map(Cell::new)));
+            format!("{table}\n")
+        };
+        match (&self.secrets[..], &self.readers[..]) {
+            ([], []) => String::new(),
+            (secrets, readers) => {
+                let secrets = text(["SECRET", "FINGERPRINT", "USED BY"], secrets);
+                format!("{secrets}\n{}", text(["READER", "RECIPIENT", ""], readers))
+            }
+        }
     }
 }
 

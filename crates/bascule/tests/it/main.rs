@@ -3,5 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod book;
 mod cli;
 mod environments;
+#[path = "../shared/valid.rs"]
+mod valid;

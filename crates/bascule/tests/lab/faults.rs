@@ -95,9 +95,20 @@ fn a_configuration_that_haproxy_would_refuse_never_gets_into_place() {
 }
 
 pub(crate) fn reqwest_get(url: &str) -> String {
+    get_as(url, None).1
+}
+
+/// The status and the body of an answer, to nobody or to who bears a token.
+pub(crate) fn get_as(url: &str, token: Option<&str>) -> (u16, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        client.get(url).send().await.unwrap().text().await.unwrap()
+        let client = crate::tls::client().build().unwrap();
+        let request = client.get(url);
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
     })
 }

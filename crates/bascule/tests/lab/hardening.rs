@@ -35,6 +35,24 @@ fn ssh_lets_in_the_operators_key_and_nothing_else() {
     assert_ne!(keys.split(' ').nth(1), others.split(' ').nth(1), "two instances share a host key");
 }
 
+/// Both come from Debian's archive; what they install goes with the instance.
+#[test]
+fn lynis_and_ssh_audit_have_little_to_say_against_an_instance() {
+    let (_guard, lab) = Lab::shop();
+    let tools = "apt-get -qq update && apt-get -qq install -y --no-install-recommends lynis ssh-audit";
+    lab.shell("lb-1", &format!("{tools} >/tmp/tools.log 2>&1"));
+    let audit = lab.shell("lb-1", "ssh-audit --no-colors 127.0.0.1 2>&1; echo \"ended with $?\"");
+    let weak: Vec<&str> = audit.lines().filter(|line| line.contains("[fail]") || line.contains("[warn]")).collect();
+    eprintln!("ssh-audit: {} failures and warnings", weak.len());
+    assert!(audit.ends_with("ended with 0") && weak.is_empty(), "{audit}");
+
+    let report = lab.shell("lb-1", "lynis audit system --quick --no-colors 2>&1");
+    let index = report.lines().find_map(|line| line.trim().strip_prefix("Hardening index :")).unwrap_or_default();
+    eprintln!("lynis: hardening index{index}");
+    let index: u32 = index.split_whitespace().next().and_then(|index| index.parse().ok()).unwrap();
+    assert!(index >= 80, "{report}");
+}
+
 #[test]
 fn sshd_settings_that_would_lock_the_operator_out_never_get_into_place() {
     let (_guard, lab) = Lab::shop();
@@ -68,8 +86,9 @@ fn statistics_and_metrics_are_for_the_machine_itself() {
     assert!(metrics.parse::<u32>().unwrap() > 4, "{metrics}");
     let outside = format!("http://{}:8404/metrics", lab.address("lb-1"));
     let refused = lab.shell("web-blue-1", &format!("curl -s -o /dev/null -m 2 {outside}; echo $?"));
-    assert_eq!(refused, "7", "the statistics answer from outside");
-    let node =
-        lab.shell("lb-1", &format!("curl -s http://{}:9100/metrics | grep -c ^node_", lab.address("web-blue-1")));
+    assert_eq!(refused, "28", "the statistics answer from outside, or the firewall tells that nobody is there");
+    let authority = "--cacert /etc/bascule/authority.pem";
+    let node = format!("curl -s {authority} https://{}:9100/metrics | grep -c ^node_", lab.address("web-blue-1"));
+    let node = lab.shell("web-blue-1", &node);
     assert!(node.parse::<u32>().unwrap() > 100, "{node}");
 }

@@ -1,17 +1,18 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::Value;
 
+use crate::valid::valid;
+
 /// One environment, up, for one test at a time.
 pub(crate) struct Lab {
     pub(crate) environment: &'static str,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 /// Commits that are built once for all tests; any 40 hex digits will do.
@@ -26,10 +27,10 @@ pub(crate) const LAST_WORDS: &str = "the database of this release is on fire";
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 impl Lab {
-    /// The blue-green environment with Veza at commit A or B.
+    /// The blue-green environment, behind an address that two load balancers share, with Veza at commit A or B.
     pub(crate) fn shop() -> (MutexGuard<'static, ()>, Self) {
         static READY: OnceLock<()> = OnceLock::new();
-        Self::ready(&READY, "shop", "")
+        Self::ready(&READY, "shop", SHOP)
     }
 
     /// The environment without colours, which has a component `stream` besides.
@@ -43,19 +44,45 @@ impl Lab {
         let lab = Self { environment, folder: folder() };
         ready.get_or_init(|| {
             prepare(&lab.folder, environment, more);
+            lab.ok(&["init", lab.folder.to_str().unwrap()]);
+            if environment == "shop" {
+                let key = fs::read(lab.folder.join("front.key")).unwrap();
+                let output = lab.with_input(&["secrets", "set", "front_key"], &key);
+                assert!(output.status.success(), "{}", said(&output));
+            }
             lab.ok(&["up"]);
             lab.ok(&["deploy", A]);
         });
         (guard, lab)
     }
 
+    pub(crate) fn platform_file(&self) -> PathBuf {
+        self.folder.join("platform.toml")
+    }
+
+    /// A platform of the test's own.
+    pub(crate) fn of(folder: PathBuf, environment: &'static str) -> (MutexGuard<'static, ()>, Self) {
+        let guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        (guard, Self { environment, folder })
+    }
+
     pub(crate) fn project(&self) -> String {
         format!("bascule-test-{}", self.environment)
     }
 
-    /// `http://ADDRESS` of the load balancer.
+    /// What a client asks: `https://ADDRESS`.
     pub(crate) fn front_door(&self) -> String {
-        format!("http://{}", self.address("lb-1"))
+        self.front_door_event()["url"].as_str().unwrap().to_owned()
+    }
+
+    /// The load balancer that holds the virtual address.
+    pub(crate) fn holder(&self) -> Option<String> {
+        self.front_door_event()["holder"].as_str().map(str::to_owned)
+    }
+
+    pub(crate) fn front_door_event(&self) -> Value {
+        let events = events(&self.run(&["status", "--output", "json"]));
+        events.into_iter().find(|event| event["type"] == "front_door").unwrap()
     }
 
     pub(crate) fn address(&self, instance: &str) -> String {
@@ -107,7 +134,7 @@ impl Lab {
         let mut child = self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         for (number, line) in lines.enumerate() {
-            let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            let event = valid(serde_json::from_str(&line.unwrap()).unwrap());
             if wanted(number, &event) {
                 child.kill().unwrap();
                 child.wait().unwrap();
@@ -119,19 +146,7 @@ impl Lab {
     }
 
     pub(crate) fn with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
-        let mut child = self
-            .command(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        // Written and read at once: more than the pipes hold would wait for itself.
-        std::thread::scope(|scope| {
-            scope.spawn(move || stdin.write_all(input).unwrap());
-            child.wait_with_output().unwrap()
-        })
+        with_input(&mut self.command(arguments), input)
     }
 
     /// Runs a shell line on an instance and gives what it printed.
@@ -144,18 +159,32 @@ impl Lab {
         let mut command = Command::new(program());
         command
             .arg("--platform")
-            .arg(self.folder.join("platform.toml"))
+            .arg(self.platform_file())
             .args(["--env", self.environment])
+            .env("BASCULE_AGE_KEY_FILE", self.folder.join("age.key"))
             .args(arguments)
             .stdin(Stdio::null());
         command
     }
 }
 
-/// What Incus itself is asked to do by a test: the tool never runs this.
-pub(crate) fn incus(arguments: &[&str]) {
+/// Runs a program to its end, with an input.
+pub(crate) fn with_input(command: &mut Command, input: &[u8]) -> Output {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // Written and read at once: more than the pipes hold would wait for itself.
+    std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(input).unwrap());
+        child.wait_with_output().unwrap()
+    })
+}
+
+/// What Incus itself is asked to do by a test, and its answer: the tool never runs this.
+pub(crate) fn incus(arguments: &[&str]) -> String {
     let output = Command::new("incus").args(arguments).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "incus {arguments:?}: {}", said(&output));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 pub(crate) fn said(output: &Output) -> String {
@@ -164,11 +193,13 @@ pub(crate) fn said(output: &Output) -> String {
 
 pub(crate) fn events(output: &Output) -> Vec<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not an event: {line}"))).collect()
+    text.lines()
+        .map(|line| valid(serde_json::from_str(line).unwrap_or_else(|_| panic!("not an event: {line}"))))
+        .collect()
 }
 
 /// The release build when the Makefile names it: it is what users run, and smaller to bring to instances.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     std::env::var_os("BASCULE_BIN").map_or_else(|| env!("CARGO_BIN_EXE_bascule").into(), PathBuf::from)
 }
 
@@ -176,7 +207,7 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     workspace().join("target/lab-test")
 }
 
@@ -184,6 +215,10 @@ fn folder() -> PathBuf {
 fn prepare(folder: &Path, environment: &str, more: &str) {
     static RELEASES: OnceLock<()> = OnceLock::new();
     fs::create_dir_all(folder.join("env")).unwrap();
+    RELEASES.get_or_init(|| {
+        crate::tls::make_authority(folder);
+        build_releases(&folder.join("artifacts"));
+    });
     fs::copy(workspace().join("veza/platform.toml"), folder.join("platform.toml")).unwrap();
     let key = folder.join("operator");
     if !key.exists() {
@@ -209,41 +244,45 @@ authorized_keys_file = "../operator.pub"
 
 [release]
 artifacts = "../artifacts"
-secrets_file = "{environment}.secrets.toml"
 drain_timeout_s = 3
 health_timeout_s = 15
 {more}"#
     );
-    let load_balancer =
-        if more.contains("[load_balancer]") { "" } else { "\n[load_balancer]\nconnections_max = 8000\n" };
-    fs::write(folder.join(format!("env/{environment}.toml")), overlay + load_balancer).unwrap();
-    write_secrets(&folder.join(format!("env/{environment}.secrets.toml")));
-    RELEASES.get_or_init(|| build_releases(&folder.join("artifacts")));
+    fs::write(folder.join(format!("env/{environment}.toml")), overlay).unwrap();
+    // What an earlier run drew: `init` and `up` draw anew.
+    for name in ["secrets.age", "ca.pem"] {
+        let _ = fs::remove_file(folder.join(format!("env/{environment}.{name}")));
+    }
 }
 
-/// What `rolling` has more than `shop`: no colours, and a pool whose replica is chosen by the track in the path.
+/// What `shop` has more than Veza's own platform file: an address that its two load balancers share, and TLS there.
+const SHOP: &str = r#"
+[load_balancer]
+connections_max = 8000
+address = "10.99.32.2"
+
+[load_balancer.tls]
+certificate_file = "../front.pem"
+"#;
+
+/// What `rolling` has instead: one load balancer with a certificate of the environment's own, no colours, and a pool whose replica is chosen by the track in the path.
 const ROLLING: &str = r#"
 [load_balancer]
+instances = 1
 topology = "multi-instance"
 connections_max = 8000
+
+[load_balancer.tls]
+names = ["rolling.test"]
 
 [component.stream]
 kind = "static"
 replicas = 2
-port = 80
 routes = ["/stream/"]
 balance = "path-segment"
 hash_segment = 3
 version = "/stream/version.json"
 "#;
-
-fn write_secrets(path: &Path) {
-    let mut random = [0; 32];
-    std::io::Read::read_exact(&mut fs::File::open("/dev/urandom").unwrap(), &mut random).unwrap();
-    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
-    writeln!(file, "operator_token = \"{token}\"").unwrap();
-}
 
 fn build_releases(artifacts: &Path) {
     // The commits are made up: what an earlier run built under their names is not what this one tests.
@@ -269,7 +308,7 @@ fn build_releases(artifacts: &Path) {
     archive(&broken.join("api.tar.gz"), &[("bin/api", &program, "0755")]);
 }
 
-fn archive(path: &Path, files: &[(&str, &str, &str)]) {
+pub(crate) fn archive(path: &Path, files: &[(&str, &str, &str)]) {
     let staged = tempfile::tempdir().unwrap();
     for (name, content, mode) in files {
         let file = staged.path().join(name);

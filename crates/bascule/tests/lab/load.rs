@@ -1,4 +1,5 @@
-//! Requests at a constant rate over kept-alive connections, and WebSockets that talk all the time; every failure is kept.
+//! Requests at a constant rate over kept-alive connections, as wrk2 sends them: so many connections and no more, and what
+//! finds none free waits for one, which counts as its time. And WebSockets that talk all the time; every failure is kept.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -13,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 /// What to ask, and how often.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// `http://ADDRESS`, without a slash at the end.
+    /// `https://ADDRESS`, without a slash at the end.
     pub(crate) base: String,
     pub(crate) paths: Vec<&'static str>,
     pub(crate) requests_per_s: u32,
@@ -52,9 +54,13 @@ pub(crate) struct Seen {
     pub(crate) closed_for_restart: usize,
     /// WebSockets that ended in any other way.
     pub(crate) cut: Vec<String>,
+    /// It ended by itself, before it was stopped.
+    pub(crate) ran_out: bool,
 }
 
 const MINUTES_MAX: u64 = 10;
+/// A client that opened another connection whenever the answers are late would make them later still.
+const CONNECTIONS_MAX: usize = 64;
 
 impl Load {
     pub(crate) fn start(plan: Plan) -> Self {
@@ -79,27 +85,29 @@ async fn run(plan: Plan, stop: Arc<AtomicBool>) -> Seen {
     for number in 0..plan.websockets {
         tasks.spawn(talk(plan.base.clone(), number, stop.clone(), seen.clone()));
     }
-    let client = reqwest::Client::builder()
-        .no_proxy()
+    let client = crate::tls::client()
         .timeout(Duration::from_secs(30))
         .pool_idle_timeout(Duration::from_secs(60))
         .build()
         .unwrap();
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut tick = tokio::time::interval(Duration::from_secs(1) / plan.requests_per_s);
     let end = Instant::now() + Duration::from_secs(60 * MINUTES_MAX);
     let mut paths = plan.paths.iter().cycle();
     while !stop.load(Ordering::Relaxed) && Instant::now() < end {
         tick.tick().await;
         let url = format!("{}{}", plan.base, paths.next().unwrap());
-        tasks.spawn(ask(client.clone(), url, seen.clone()));
+        tasks.spawn(ask(client.clone(), connections.clone(), url, seen.clone()));
         while tasks.try_join_next().is_some() {}
     }
+    seen.lock().unwrap().ran_out = !stop.load(Ordering::Relaxed);
     while tasks.join_next().await.is_some() {}
     Arc::try_unwrap(seen).unwrap().into_inner().unwrap()
 }
 
-async fn ask(client: reqwest::Client, url: String, seen: Arc<Mutex<Seen>>) {
+async fn ask(client: reqwest::Client, connections: Arc<Semaphore>, url: String, seen: Arc<Mutex<Seen>>) {
     let began = Instant::now();
+    let connection = connections.acquire().await.unwrap();
     let answer = client.get(&url).send().await;
     let mut broke_off = None;
     let mut failed = None;
@@ -112,6 +120,7 @@ async fn ask(client: reqwest::Client, url: String, seen: Arc<Mutex<Seen>>) {
             Ok(body) => commit = commit_in(&body),
         },
     }
+    drop(connection);
     let mut seen = seen.lock().unwrap();
     let after = began.elapsed();
     match (failed, broke_off) {
@@ -133,8 +142,8 @@ fn commit_in(body: &str) -> Option<String> {
 async fn talk(base: String, number: usize, stop: Arc<AtomicBool>, seen: Arc<Mutex<Seen>>) {
     let url = format!("{}/api/v1/echo", base.replacen("http", "ws", 1));
     while !stop.load(Ordering::Relaxed) {
-        let mut socket = match tokio_tungstenite::connect_async(&url).await {
-            Ok((socket, _)) => socket,
+        let mut socket = match crate::tls::connect(&url).await {
+            Ok(socket) => socket,
             Err(error) => {
                 seen.lock().unwrap().failed.push(format!("opening a WebSocket: {error}"));
                 tokio::time::sleep(Duration::from_millis(200)).await;

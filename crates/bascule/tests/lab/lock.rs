@@ -62,6 +62,7 @@ fn from_elsewhere(lab: &Lab, arguments: &[&str]) -> Output {
     let local = lab.command(arguments);
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--mount-proc"]).arg(local.get_program()).args(local.get_args());
+    command.envs(local.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.stdin(Stdio::null()).output().unwrap()
 }
 

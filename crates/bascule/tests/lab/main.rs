@@ -1,16 +1,29 @@
 //! Level 3: the real thing, on this machine's Incus. `make test-lab` runs it.
 //!
-//! Two environments of their own, each with its project, bridge and subnet: `shop` is blue-green and runs Veza,
-//! `rolling` has no colours. They are made by the first test that needs them and left to the end of the run
+//! Two environments of their own, each with its project, bridge and subnet: `shop` is blue-green and runs Veza
+//! behind two load balancers, `rolling` has no colours. They are made by the first test that needs them and left to the end of the run
 //! (`scripts/sweep-tests` removes them), since making them is what takes long. One test at a time touches them.
 #![allow(clippy::unwrap_used)]
 #![expect(clippy::disallowed_methods, reason = "a test of a program runs programs")]
+#![expect(clippy::print_stdout, reason = "the figures of a run are read in its output")]
 
+mod book;
 mod faults;
+mod firewall;
+mod front_door;
 mod hardening;
+mod hosts;
+mod inside;
+mod killed;
 mod lab;
 mod load;
 mod lock;
 mod releases;
 mod rolling;
+mod secrets;
+mod starter;
+mod tls;
+#[path = "../shared/valid.rs"]
+mod valid;
 mod verbs;
+mod visitors;

@@ -55,6 +55,18 @@ fn exec_passes_input_output_and_exit_code_and_logs_reads_the_journal() {
 }
 
 #[test]
+fn the_doctor_finds_nothing_missing_where_a_platform_is_up() {
+    let (_guard, lab) = Lab::shop();
+    let output = lab.run(&["doctor", "--output", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let findings: Vec<_> = events(&output).into_iter().filter(|event| event["type"] == "finding").collect();
+    assert!(findings.len() >= 9, "{findings:#?}");
+    for finding in findings {
+        assert_eq!(finding["verdict"], "ok", "{finding:#?}");
+    }
+}
+
+#[test]
 fn down_wants_the_name_of_the_environment() {
     let (_guard, lab) = Lab::shop();
     for wrong in [vec!["down"], vec!["down", "--yes-destroy", "lab"], vec!["down", "--yes-destroy", "prod"]] {

@@ -128,8 +128,13 @@ choose_units() {
         modprobe@fuse.service systemd-udev-settle.service systemd-networkd-wait-online.service \
         systemd-journal-catalog-update.service console-getty.service getty.target \
         tmp.mount run-lock.mount dev-mqueue.mount dev-hugepages.mount sys-kernel-debug.mount sys-kernel-tracing.mount
-    for timer in apt-daily apt-daily-upgrade dpkg-db-backup fstrim e2scrub_all; do
+    for timer in dpkg-db-backup fstrim e2scrub_all; do
         in_root systemctl disable "$timer.timer" || true
+    done
+    # Run at each boot and each `daemon-reload`, and take half of its time: for disks, consoles, TPMs and virtual machines.
+    mkdir -p "$root/etc/systemd/system-generators"
+    for generator in debug getty gpt-auto hibernate-resume run ssh system-update sysv tpm2; do
+        ln -s /dev/null "$root/etc/systemd/system-generators/systemd-$generator-generator"
     done
 }
 

@@ -50,26 +50,36 @@ pub(crate) fn alias_for(base_alias: &str, packages: &BTreeSet<String>) -> String
 }
 
 impl Run {
-    /// The package sets whose images are needed (some instance is made from them) and missing.
-    pub(crate) async fn check_images(&self, plan: &Plan) -> Result<Vec<Thing>, EngineError> {
+    /// The images that are needed (some instance is made from them, or some missing image is), and whether they are there;
+    /// `project` shows them.
+    pub(crate) async fn check_images(&self, plan: &Plan, project: &str) -> Result<Vec<Thing>, EngineError> {
+        let base_alias = self.engine.base.alias();
         let mut things = Vec::new();
         for packages in sets_needed(plan) {
-            let alias = alias_for(&self.engine.base.alias(), packages);
-            let exists = self.engine.incus.image(&self.project, &alias).await?.is_some();
-            let (outcome, reason) = if exists {
-                (Outcome::Unchanged, "it is in the cache".to_owned())
-            } else {
-                (Outcome::WouldChange, format!("not in the cache: {}", describe(packages)))
-            };
-            things.push(Thing { kind: ThingKind::Image, name: alias, outcome, reason });
+            let what = if packages.is_empty() { BASE.to_owned() } else { describe(packages) };
+            things.push(self.check_image(project, alias_for(&base_alias, packages), &what).await?);
+        }
+        let any_missing = things.iter().any(|thing| thing.outcome == Outcome::WouldChange);
+        if any_missing && things.iter().all(|thing| thing.name != base_alias) {
+            let base = self.check_image(project, base_alias, BASE).await?;
+            things.splice(0..0, Some(base).filter(|base| base.outcome == Outcome::WouldChange));
         }
         Ok(things)
     }
 
+    async fn check_image(&self, project: &str, alias: String, what: &str) -> Result<Thing, EngineError> {
+        let exists = self.engine.incus.image(project, &alias).await?.is_some();
+        let (outcome, reason) = match exists {
+            true => (Outcome::Unchanged, "it is in the cache".to_owned()),
+            false => (Outcome::WouldChange, format!("not in the cache: {what}")),
+        };
+        Ok(Thing { kind: ThingKind::Image, name: alias, outcome, reason })
+    }
+
     /// Makes the missing images, one after the other: each is bound by the disk, and two would not be faster.
-    pub(crate) async fn make_images(&self, plan: &Plan) -> Result<(), EngineError> {
+    pub(crate) async fn make_images(&self, plan: &Plan, world: &World) -> Result<(), EngineError> {
         for packages in sets_needed(plan) {
-            let made = self.make_image(&plan.world, packages).await;
+            let made = self.make_image(world, packages).await;
             made.map_err(|source| EngineError::Image { packages: describe(packages), source })?;
         }
         Ok(())
@@ -78,8 +88,10 @@ impl Run {
     async fn make_image(&self, world: &World, packages: &BTreeSet<String>) -> Result<(), ImageError> {
         let base_alias = self.engine.base.alias();
         let alias = alias_for(&base_alias, packages);
+        let builder = alias.replace(['/', '_'], "-");
         if self.engine.incus.image(&self.project, &alias).await?.is_some() {
-            return Ok(());
+            // A run that was killed right after it had published the image has left its builder behind.
+            return Ok(self.remove_builder(&builder).await?);
         }
         let base = self.base_image(&base_alias).await?;
         if packages.is_empty() {
@@ -87,7 +99,6 @@ impl Run {
         }
         let began_ms = self.now_ms();
         self.phase("image", &format!("making an image: {}", describe(packages)));
-        let builder = alias.replace(['/', '_'], "-");
         self.remove_builder(&builder).await?;
         let built = self.build(world, &builder, &base, packages, &alias).await;
         self.remove_builder(&builder).await?;
@@ -181,7 +192,7 @@ impl Run {
         let BaseFiles { metadata, rootfs } = files;
         let new = NewImage { metadata, rootfs, alias: alias.to_owned(), properties: base.properties() };
         let fingerprint = incus.import_image(&self.project, new, None).await?;
-        let reason = "Debian 13, by debootstrap".to_owned();
+        let reason = BASE.to_owned();
         let thing = Thing { kind: ThingKind::Image, name: alias.to_owned(), outcome: Outcome::Changed, reason };
         self.thing(thing, self.now_ms() - began_ms);
         Ok(fingerprint)
@@ -190,16 +201,20 @@ impl Run {
 
 fn sets_needed(plan: &Plan) -> BTreeSet<&BTreeSet<String>> {
     use bascule_plan::MachineAction::{Create, Rebuild};
-    let made = plan.lines.iter().filter(|line| matches!(line.machine.action, Create | Rebuild));
-    made.map(|line| &line.machine.image_packages).collect()
+    let machines = plan.lines.iter().filter_map(|line| line.machine.as_ref());
+    let made = machines.filter(|machine| matches!(machine.action, Create | Rebuild));
+    made.map(|machine| &machine.image_packages).collect()
 }
 
 fn describe(packages: &BTreeSet<String>) -> String {
     packages.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
+/// What the base image is, for a person.
+const BASE: &str = "Debian 13, by debootstrap";
+
 /// What must not be the same in every clone: host keys, the machine's id, logs, caches, and the agent that built it.
 const FORGET: &str = "apt-get clean
 rm -rf /var/lib/apt/lists/* /var/log/journal/* /var/cache/debconf/*-old /var/lib/bascule /usr/local/lib/bascule
-rm -f /etc/ssh/ssh_host_*
+rm -f /etc/ssh/ssh_host_* /var/lib/systemd/timers/stamp-*
 : > /etc/machine-id";

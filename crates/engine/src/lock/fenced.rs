@@ -81,6 +81,7 @@ fenced! {
         fn delete_network(&self, project: &str, name: &str) -> Result<()>;
         fn create_profile(&self, project: &str, profile: Profile) -> Result<()>;
         fn put_profile(&self, project: &str, profile: Profile) -> Result<()>;
+        fn patch_profile_config(&self, project: &str, name: &str, changes: Changes) -> Result<()>;
         fn delete_profile(&self, project: &str, name: &str) -> Result<()>;
         fn create_volume(&self, project: &str, pool: &str, name: &str, config: Config) -> Result<()>;
         fn delete_volume(&self, project: &str, pool: &str, name: &str) -> Result<()>;

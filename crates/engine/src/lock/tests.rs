@@ -3,52 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use async_trait::async_trait;
-use bascule_incus::fake::{FakeIncus, Handler};
+use bascule_incus::fake::FakeIncus;
 use bascule_incus::{Client, DEFAULT_SOCKET, Profile};
-use bascule_plan::Blob;
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::*;
-use crate::{AgentProgram, BaseFiles, BaseImage, Blobs, ImageError, Parallel, Secrets};
+use crate::nothing::{Nothing, engine};
 
 /// Of a name that `scripts/sweep-tests` sweeps away, since one test is on a real Incus.
 const PROJECT: &str = "bascule-test-lock";
-
-/// Everything an engine needs and a lock does not.
-#[derive(Debug)]
-struct Nothing;
-
-impl Handler for Nothing {}
-
-impl Secrets for Nothing {
-    fn value(&self, _: &str) -> Result<String, String> {
-        Err("there are none".to_owned())
-    }
-}
-
-impl Blobs for Nothing {
-    fn bytes(&self, _: &Blob) -> Result<Bytes, String> {
-        Err("there are none".to_owned())
-    }
-}
-
-#[async_trait]
-impl BaseImage for Nothing {
-    fn alias(&self) -> String {
-        "base".to_owned()
-    }
-
-    fn properties(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
-    }
-
-    async fn make(&self, _: &(dyn Fn(String) + Sync)) -> Result<BaseFiles, ImageError> {
-        Err(ImageError::Packages("there is none".to_owned()))
-    }
-}
 
 /// Tokio's paused time, and a wall clock that may go wrong by so much.
 #[derive(Debug)]
@@ -77,16 +41,8 @@ struct Ground {
 fn run_with_clock(ground: &Ground, wrong_by: Duration) -> Run {
     let Ground { incus, began } = ground;
     let wrong_by_ms = AtomicI64::new(i64::try_from(wrong_by.as_millis()).unwrap());
-    let engine = Engine {
-        incus: incus.clone(),
-        agent: AgentProgram::new(Bytes::new()),
-        secrets: Arc::new(Nothing),
-        blobs: Arc::new(Nothing),
-        base: Arc::new(Nothing),
-        clock: Arc::new(Paused { began: *began, wrong_by_ms }),
-        parallel: Parallel::default(),
-        generation: None,
-    };
+    let engine = engine(incus.clone());
+    let engine = Engine { clock: Arc::new(Paused { began: *began, wrong_by_ms }), ..engine };
     engine.run(PROJECT, mpsc::unbounded_channel().0)
 }
 

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::FakeIncus;
 use super::world::DEFAULT;
+use super::{Command, FakeIncus};
 use crate::api::Incus;
 use crate::types::{
     Changes, Config, Exec, Exited, Image, Instance, InstanceFile, InstancePatch, Network, NewImage, NewInstance,
@@ -18,22 +18,22 @@ use crate::{Error, Result};
 impl Incus for FakeIncus {
     async fn server(&self) -> Result<Server> {
         let server = Server { version: "6.0.4".to_owned(), api_extensions: BTreeSet::new() };
-        Ok(self.read("server", "", "", |_| server).await)
+        self.read("server", "", "", |_| server).await
     }
 
     async fn storage_pool(&self, name: &str) -> Result<Option<StoragePool>> {
         let pool = (name == DEFAULT).then(|| StoragePool { name: name.to_owned(), driver: "btrfs".to_owned() });
-        Ok(self.read("storage-pool", "", name, |_| pool).await)
+        self.read("storage-pool", "", name, |_| pool).await
     }
 
     async fn project(&self, name: &str) -> Result<Option<Project>> {
         let project = |config: &Config| Project { name: name.to_owned(), config: config.clone() };
-        Ok(self.read("project", "", name, |world| world.projects.get(name).map(project)).await)
+        self.read("project", "", name, |world| world.projects.get(name).map(project)).await
     }
 
     async fn create_project(&self, name: &str, config: Config) -> Result<()> {
         let call = self.log("create-project", "", name, "");
-        self.change(call, |doing| self.world().create_project(doing, name, config)).await
+        self.change(call, |doing| self.world().create_project(doing, name, config.clone())).await
     }
 
     async fn patch_project_config(&self, name: &str, changes: Changes) -> Result<()> {
@@ -51,12 +51,12 @@ impl Incus for FakeIncus {
     }
 
     async fn network(&self, project: &str, name: &str) -> Result<Option<Network>> {
-        Ok(self.read("network", project, name, |world| world.network(project, name)).await)
+        self.read("network", project, name, |world| world.network(project, name)).await
     }
 
     async fn create_network(&self, project: &str, name: &str, config: Config) -> Result<()> {
         let call = self.log("create-network", project, name, "");
-        self.change(call, |doing| self.world().create_network(doing, project, name, config)).await
+        self.change(call, |doing| self.world().create_network(doing, project, name, config.clone())).await
     }
 
     async fn patch_network_config(&self, project: &str, name: &str, changes: Changes) -> Result<()> {
@@ -70,22 +70,28 @@ impl Incus for FakeIncus {
     }
 
     async fn profile(&self, project: &str, name: &str) -> Result<Option<Profile>> {
-        let profiles = self.read("profile", project, name, |world| world.profiles(project)).await;
+        let profiles = self.read("profile", project, name, |world| world.profiles(project)).await?;
         Ok(profiles.into_iter().find(|profile| profile.name == name))
     }
 
     async fn profiles(&self, project: &str) -> Result<Vec<Profile>> {
-        Ok(self.read("list-profiles", project, "", |world| world.profiles(project)).await)
+        self.read("list-profiles", project, "", |world| world.profiles(project)).await
     }
 
     async fn create_profile(&self, project: &str, profile: Profile) -> Result<()> {
         let call = self.log("create-profile", project, &profile.name, "");
-        self.change(call, |doing| self.world().create_profile(doing, project, profile)).await
+        self.change(call, |doing| self.world().create_profile(doing, project, profile.clone())).await
     }
 
     async fn put_profile(&self, project: &str, profile: Profile) -> Result<()> {
         let call = self.log("put-profile", project, &profile.name, "");
-        self.change(call, |doing| self.world().put_profile(doing, project, profile)).await
+        self.change(call, |doing| self.world().put_profile(doing, project, profile.clone())).await
+    }
+
+    async fn patch_profile_config(&self, project: &str, name: &str, changes: Changes) -> Result<()> {
+        let keys: Vec<&str> = changes.keys().map(String::as_str).collect();
+        let call = self.log("patch-profile", project, name, &keys.join(" "));
+        self.change(call, |doing| self.world().patch_profile(doing, project, name, &changes)).await
     }
 
     async fn delete_profile(&self, project: &str, name: &str) -> Result<()> {
@@ -94,12 +100,12 @@ impl Incus for FakeIncus {
     }
 
     async fn volumes(&self, project: &str, pool: &str) -> Result<Vec<Volume>> {
-        Ok(self.read("list-volumes", project, pool, |world| world.volumes(project, pool)).await)
+        self.read("list-volumes", project, pool, |world| world.volumes(project, pool)).await
     }
 
     async fn create_volume(&self, project: &str, pool: &str, name: &str, config: Config) -> Result<()> {
         let call = self.log("create-volume", project, name, pool);
-        self.change(call, |doing| self.world().create_volume(doing, project, pool, name, config)).await
+        self.change(call, |doing| self.world().create_volume(doing, project, pool, name, config.clone())).await
     }
 
     async fn delete_volume(&self, project: &str, pool: &str, name: &str) -> Result<()> {
@@ -108,11 +114,11 @@ impl Incus for FakeIncus {
     }
 
     async fn image(&self, project: &str, reference: &str) -> Result<Option<Image>> {
-        Ok(self.read("image", project, reference, |world| world.image(project, reference)).await)
+        self.read("image", project, reference, |world| world.image(project, reference)).await
     }
 
     async fn images(&self, project: &str) -> Result<Vec<Image>> {
-        Ok(self.read("list-images", project, "", |world| world.images(project)).await)
+        self.read("list-images", project, "", |world| world.images(project)).await
     }
 
     async fn import_image(&self, project: &str, image: NewImage, progress: Option<Progress>) -> Result<String> {
@@ -120,7 +126,8 @@ impl Incus for FakeIncus {
         if let Some(progress) = progress {
             progress(Transferred { sent_bytes: 1, total_bytes: 1 });
         }
-        self.change(call, |doing| self.world().import_image(doing, project, &image.alias, image.properties)).await
+        self.change(call, |doing| self.world().import_image(doing, project, &image.alias, image.properties.clone()))
+            .await
     }
 
     async fn publish(&self, project: &str, publish: Publish) -> Result<String> {
@@ -139,11 +146,11 @@ impl Incus for FakeIncus {
     }
 
     async fn instances(&self, project: &str) -> Result<Vec<Instance>> {
-        Ok(self.read("list-instances", project, "", |world| world.instances(project)).await)
+        self.read("list-instances", project, "", |world| world.instances(project)).await
     }
 
     async fn instance(&self, project: &str, name: &str) -> Result<Option<Instance>> {
-        Ok(self.read("instance", project, name, |world| world.instance(project, name)).await)
+        self.read("instance", project, name, |world| world.instance(project, name)).await
     }
 
     async fn create_instance(&self, project: &str, new: NewInstance) -> Result<()> {
@@ -241,11 +248,9 @@ impl Incus for FakeIncus {
                 stdin
             }
         };
-        let act = |doing: &str| {
-            self.world().check_running(doing, project, instance)?;
-            Ok(self.handler.exec(project, instance, &exec.argv, stdin))
-        };
-        let exit = self.change(call, act).await?;
+        let (project, instance) = (project.to_owned(), instance.to_owned());
+        let command = Command { project, instance, argv: exec.argv, stdin, stdout: stdout.clone() };
+        let exit = self.run(call, command).await?;
         if !exit.stdout.is_empty() {
             // As on a real one, what nobody takes is discarded.
             let _ = stdout.send(exit.stdout.into()).await;
@@ -262,11 +267,9 @@ impl Incus for FakeIncus {
                 typed.extend_from_slice(&bytes);
             }
         }
-        let act = |doing: &str| {
-            self.world().check_running(doing, project, instance)?;
-            Ok(self.handler.exec(project, instance, &terminal.argv, typed))
-        };
-        let exit = self.change(call, act).await?;
+        let (project, instance) = (project.to_owned(), instance.to_owned());
+        let (argv, stdout) = (terminal.argv, terminal.output.clone());
+        let exit = self.run(call, Command { project, instance, argv, stdin: typed, stdout }).await?;
         let _ = terminal.output.send([exit.stdout, exit.stderr].concat().into()).await;
         Ok(Exited { code: exit.code, stderr_tail: String::new() })
     }
@@ -275,7 +278,7 @@ impl Incus for FakeIncus {
         let call = self.log("push-file", project, instance, path);
         let act = |doing: &str| {
             self.world().existing(doing, project, instance)?;
-            let pushed = self.handler.push_file(project, instance, path, file);
+            let pushed = self.handler.push_file(project, instance, path, file.clone());
             pushed.map_err(|message| Error::answered(doing, 400, &message))
         };
         self.change(call, act).await

@@ -169,23 +169,32 @@ impl World {
     fn check_unique(&self, doing: &str, project: &str, name: &str) -> Result<()> {
         let refuse =
             |taken: String| Err(Error::answered(doing, 400, &format!("Failed start validation for device: {taken}")));
-        let addresses_of = |project: &str, name: &str| -> Vec<IpAddr> {
-            self.expanded_devices(project, name).values().filter_map(address).collect()
-        };
         let networks = self.networks_of(project, name);
-        let addresses = addresses_of(project, name);
-        for (owner, other) in self.instances.keys().filter(|it| **it != key(project, name)) {
-            if !self.networks_of(owner, other).iter().any(|network| networks.contains(network)) {
-                continue;
-            }
-            if other == name {
-                return refuse(format!("Instance DNS name \"{name}\" already used on network"));
-            }
-            if let Some(taken) = addresses_of(owner, other).iter().find(|it| addresses.contains(it)) {
-                return refuse(format!("IP address \"{taken}\" already defined on another NIC"));
+        let addresses: Vec<IpAddr> = self.expanded_devices(project, name).values().filter_map(address).collect();
+        for (owner, other) in self.instances.keys().filter(|it| it.1 != name || it.0 != project) {
+            let taken = self.address_among(owner, other, &addresses);
+            let meets = || self.networks_of(owner, other).iter().any(|network| networks.contains(network));
+            match taken {
+                _ if other == name && meets() => {
+                    return refuse(format!("Instance DNS name \"{name}\" already used on network"));
+                }
+                Some(taken) if meets() => {
+                    return refuse(format!("IP address \"{taken}\" already defined on another NIC"));
+                }
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    /// The address of an instance that is one of these. Looked for in thousands, so nothing is copied for it.
+    fn address_among(&self, project: &str, name: &str, addresses: &[IpAddr]) -> Option<IpAddr> {
+        let instance = self.instances.get(&key(project, name))?;
+        let one_of = |devices: &Devices| devices.values().filter_map(address).find(|it| addresses.contains(it));
+        match instance.profiles.is_empty() {
+            true => one_of(&instance.devices),
+            false => one_of(&self.expanded_devices(project, name)),
+        }
     }
 
     /// The networks an instance is on, each by its owner and name.

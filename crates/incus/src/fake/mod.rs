@@ -8,14 +8,15 @@
 //! ```
 //! # use std::sync::Arc;
 //! # use std::time::Duration;
-//! use bascule_incus::fake::{FakeExit, FakeIncus, Handler};
+//! use bascule_incus::fake::{Command, FakeExit, FakeIncus, Handler};
 //! use bascule_incus::{Config, Exec, Incus};
 //!
 //! #[derive(Debug)]
 //! struct Greeter;
+//! #[async_trait::async_trait]
 //! impl Handler for Greeter {
-//!     fn exec(&self, _: &str, instance: &str, _: &[String], _: Vec<u8>) -> FakeExit {
-//!         FakeExit::ok(format!("hello from {instance}"))
+//!     async fn exec(&self, command: Command) -> FakeExit {
+//!         FakeExit::ok(format!("hello from {}", command.instance))
 //!     }
 //! }
 //!
@@ -40,24 +41,27 @@
 //! configuration keys: it takes any.
 //!
 //! # Faults
-//! [`Faults`] is asked before every change and told after it: it can refuse it, or make it and lose the answer, as a
-//! killed connection would. [`FakeIncus::calls`] is the log of all calls in order, reads included. Every call gives
-//! way to other tasks once before and once after it acts, so concurrent callers interleave, and a future that is
-//! dropped has either acted or not. Clones share one world: drop what was killed, and run again on a clone.
+//! [`Faults`] is asked before every change and told after it: it can refuse it, make it and lose the answer as a killed
+//! connection would, have it carried out twice, cut a command's output off, and let calls travel for as long as it likes
+//! on the runtime's clock, so that they overtake each other. [`FakeIncus::calls`] is the log of all calls in order, reads
+//! included. Every call gives way to other tasks once before and once after it acts, so concurrent callers interleave, and
+//! a future that is dropped has either acted or not. Clones share one world: drop what was killed, and run again on a clone.
 
 mod api;
+mod exec;
 mod hooks;
 mod images;
 mod instances;
+mod under_way;
 mod world;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use hooks::{Call, FakeExit, Fault, Faults, Handler};
+pub use hooks::{Call, Command, FakeExit, Fault, Faults, Handler, Travel};
 use world::World;
 
-use crate::types::Image;
+use crate::types::{Config, Image, Profile};
 use crate::{Error, Result};
 
 #[derive(Clone)]
@@ -93,6 +97,16 @@ impl FakeIncus {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A project's keys as they are now, without asking as a client does: for a test that watches.
+    pub fn config_of(&self, project: &str) -> Config {
+        self.world().projects.get(project).cloned().unwrap_or_default()
+    }
+
+    /// The profiles that a project sees, in the same way.
+    pub fn profiles_of(&self, project: &str) -> Vec<Profile> {
+        self.world().profiles(project)
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,27 +124,24 @@ impl FakeIncus {
         call
     }
 
-    async fn read<T>(&self, verb: &'static str, project: &str, object: &str, look: impl FnOnce(&World) -> T) -> T {
-        self.log(verb, project, object, "");
-        tokio::task::yield_now().await;
-        look(&self.world())
-    }
-
-    /// Makes a change. `act` takes the world's lock itself, and gives it back before it calls the handler.
-    async fn change<T>(&self, call: Call, act: impl FnOnce(&str) -> Result<T>) -> Result<T> {
-        let doing = call.to_string();
-        tokio::task::yield_now().await;
-        let fault = self.faults.before(&call);
-        if let Fault::Error(message) = fault {
-            return Err(Error::Refused { doing, status: 500, message });
+    async fn read<T>(
+        &self,
+        verb: &'static str,
+        project: &str,
+        object: &str,
+        look: impl FnOnce(&World) -> T,
+    ) -> Result<T> {
+        let call = self.log(verb, project, object, "");
+        let travel = self.faults.travel(&call);
+        under_way::pass(travel.there).await;
+        if let Some(message) = self.faults.unreadable(&call) {
+            return Err(Error::Refused { doing: call.to_string(), status: 500, message });
         }
-        let result = act(&doing);
-        self.faults.after(&call);
-        tokio::task::yield_now().await;
-        if result.is_ok() && fault == Fault::Lost {
-            return Err(Error::interrupted(&doing, "the answer was lost, by a planned fault"));
+        let seen = look(&self.world());
+        if !travel.back.is_zero() {
+            under_way::pass(travel.back).await;
         }
-        result
+        Ok(seen)
     }
 
     fn image_of(&self, project: &str, reference: &str, doing: &str) -> Result<Image> {

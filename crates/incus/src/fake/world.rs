@@ -15,7 +15,7 @@ const BRIDGE_NAME_LEN_MAX: usize = 15;
 /// Keyed by project (the one that owns it) and name.
 type Named<T> = BTreeMap<(String, String), T>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) projects: BTreeMap<String, Config>,
     pub(super) networks: Named<Config>,
@@ -161,6 +161,14 @@ impl World {
             .get_mut(&key(&home, &profile.name))
             .ok_or_else(|| Error::answered(doing, 404, "Profile not found"))?;
         *old = profile;
+        Ok(())
+    }
+
+    pub(super) fn patch_profile(&mut self, doing: &str, project: &str, name: &str, changes: &Changes) -> Result<()> {
+        let home = self.home(doing, project, "features.profiles")?;
+        let profile = self.profiles.get_mut(&key(&home, name));
+        let profile = profile.ok_or_else(|| Error::answered(doing, 404, "Profile not found"))?;
+        merge(&mut profile.config, changes);
         Ok(())
     }
 

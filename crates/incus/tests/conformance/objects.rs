@@ -80,6 +80,12 @@ pub(crate) async fn a_profile_is_made_by_one_of_two_and_replaced_as_a_whole(grou
     assert_eq!(incus.profile(project, "lock-1").await.unwrap(), Some(replaced));
     assert_error!(incus.put_profile(project, Profile { name: "none".into(), ..Profile::default() }).await, NotFound);
 
+    let changes = Changes::from([("user.until".into(), None), ("user.a".into(), Some("1".into()))]);
+    incus.patch_profile_config(project, "lock-1", changes).await.unwrap();
+    let patched = incus.profile(project, "lock-1").await.unwrap().unwrap();
+    assert_eq!((patched.config, patched.description), (config(&[("user.a", "1")]), "held".into()));
+    assert_error!(incus.patch_profile_config(project, "none", Changes::new()).await, NotFound);
+
     let mut new = ground.new_instance("a", "10.99.61.10");
     new.profiles = vec!["lock-1".into()];
     incus.create_instance(project, new).await.unwrap();

@@ -13,18 +13,29 @@ use tokio::sync::{Mutex, mpsc};
 use crate::conformance::{Ground, assert_error, config, run};
 
 /// All share one bridge: one at a time.
-static LAB: Mutex<()> = Mutex::const_new(());
+pub(crate) static LAB: Mutex<()> = Mutex::const_new(());
 const TEST_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Runs a test on the real daemon, from nothing to nothing.
 pub(crate) async fn on_lab(test: impl AsyncFnOnce(&Ground<'_>, &Client)) {
-    if std::env::var_os("BASCULE_LAB").is_none() {
-        eprintln!("skipped: BASCULE_LAB is not set, so no Incus is used");
+    if !there_is_a_lab() {
         return;
     }
     let _alone = LAB.lock().await;
-    let client = Client::unix(DEFAULT_SOCKET).unwrap().with_operation_timeout(Duration::from_secs(60));
-    let ground = Ground::new(&client, &base_image(&client).await);
+    let client = Client::unix(DEFAULT_SOCKET).unwrap();
+    on_ground(&client.with_operation_timeout(Duration::from_secs(60)), test).await;
+}
+
+pub(crate) fn there_is_a_lab() -> bool {
+    let there_is = std::env::var_os("BASCULE_LAB").is_some();
+    if !there_is {
+        eprintln!("skipped: BASCULE_LAB is not set, so no Incus is used");
+    }
+    there_is
+}
+
+pub(crate) async fn on_ground(client: &Client, test: impl AsyncFnOnce(&Ground<'_>, &Client)) {
+    let ground = Ground::new(client, &base_image(client).await);
     let network = [
         ("ipv4.address", "10.99.61.1/24"),
         ("ipv4.nat", "true"),
@@ -32,7 +43,7 @@ pub(crate) async fn on_lab(test: impl AsyncFnOnce(&Ground<'_>, &Client)) {
         ("bridge.mtu", &uplink_mtu()),
     ];
     ground.set_up(config(&network)).await;
-    tokio::time::timeout(TEST_TIMEOUT, test(&ground, &client)).await.expect("the test hangs");
+    tokio::time::timeout(TEST_TIMEOUT, test(&ground, client)).await.expect("the test hangs");
     ground.tear_down().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use bascule_incus::fake::{Call, FakeIncus, Fault, Faults};
+use bascule_incus::fake::{Call, FakeIncus, Fault, Faults, Travel};
 use bascule_incus::{Incus, Status, StopMode};
 
 use crate::conformance::{Ground, assert_error, config};
@@ -50,6 +50,45 @@ async fn a_planned_error_changes_nothing_and_a_lost_answer_leaves_the_change_mad
     let losing = healthy.clone().with_faults(once("stop", Fault::Lost));
     assert_error!(losing.stop("bslt-incus", "a", StopMode::Force).await, Interrupted);
     assert_eq!(status().await, Status::Stopped);
+}
+
+#[tokio::test]
+async fn what_is_carried_out_twice_is_answered_the_second_time() {
+    let healthy = started().await;
+    let repeating = healthy.clone().with_faults(once("stop", Fault::Twice));
+    assert_error!(repeating.stop("bslt-incus", "a", StopMode::Force).await, Refused);
+    assert_eq!(healthy.instance("bslt-incus", "a").await.unwrap().unwrap().status, Status::Stopped);
+}
+
+#[tokio::test]
+async fn a_command_that_is_cut_off_goes_on_by_itself() {
+    let incus = started().await.with_faults(once("exec", Fault::Cut(0)));
+    let (stdout, _heard) = tokio::sync::mpsc::channel(1);
+    let exec = bascule_incus::Exec::new(["true"], std::time::Duration::from_secs(1));
+    assert_error!(incus.exec("bslt-incus", "a", exec, stdout).await, Interrupted);
+}
+
+/// Requests that take their time, and arrive though nobody waits for them any more.
+struct Slow;
+
+impl Faults for Slow {
+    fn before(&self, _: &Call) -> Fault {
+        Fault::None
+    }
+
+    fn travel(&self, _: &Call) -> Travel {
+        Travel { there: std::time::Duration::from_secs(3), arrives_alone: true, ..Travel::default() }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_on_its_way_is_made_though_its_caller_is_gone() {
+    let incus = started().await;
+    let slow = incus.clone().with_faults(Arc::new(Slow));
+    let stop = slow.stop("bslt-incus", "a", StopMode::Force);
+    let late = tokio::time::timeout(std::time::Duration::from_secs(1), stop).await;
+    assert!(late.is_err());
+    assert_eq!(incus.instance("bslt-incus", "a").await.unwrap().unwrap().status, Status::Stopped);
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use bascule_incus::fake::{FakeExit, Handler};
+use async_trait::async_trait;
+use bascule_incus::fake::{Command, FakeExit, Handler};
 use bascule_incus::{Exited, FileKind, Image, InstanceFile};
 
 type Files = BTreeMap<String, InstanceFile>;
@@ -17,6 +18,7 @@ impl Machines {
     }
 }
 
+#[async_trait]
 impl Handler for Machines {
     fn created(&self, project: &str, instance: &str, _: &Image) {
         self.with(project, instance, |files| {
@@ -29,7 +31,7 @@ impl Handler for Machines {
         self.created(project, instance, image);
     }
 
-    fn exec(&self, _: &str, _: &str, argv: &[String], stdin: Vec<u8>) -> FakeExit {
+    async fn exec(&self, Command { argv, stdin, .. }: Command) -> FakeExit {
         match argv[0].as_str() {
             "cat" => FakeExit::ok(stdin),
             "true" => FakeExit::ok(""),

@@ -2,11 +2,14 @@
 
 mod server;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bascule_incus::{Changes, Client, Error, Incus, StopMode, Unreachable};
+use bascule_incus::{Changes, Client, Error, Exec, Incus, StopMode, Terminal, TerminalSize, Unreachable};
 use serde_json::json;
 use server::{Script, Server, Stream, WithId, operation};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::mpsc;
 
 use crate::conformance::assert_error;
 
@@ -74,6 +77,42 @@ async fn a_wait_that_runs_out_tells_which_operation_and_its_last_status() {
     );
 }
 
+/// A command on a server that gives the first ones up, without or with a terminal.
+async fn run_command(server: &Server, on_terminal: bool) -> bascule_incus::Result<i32> {
+    let (output, mut shown) = mpsc::channel(8);
+    tokio::spawn(async move { while shown.recv().await.is_some() {} });
+    let client = server.client();
+    let exited = if on_terminal {
+        let (_typing, input) = mpsc::channel(1);
+        let (argv, env, size) = (vec!["sh".to_owned()], BTreeMap::new(), TerminalSize { columns: 80, rows: 24 });
+        client.terminal("p", "lb-1", Terminal { argv, env, size, input, output }).await
+    } else {
+        client.exec("p", "lb-1", Exec::new(["true"], Duration::from_secs(20)), output).await
+    };
+    exited.map(|exited| exited.code)
+}
+
+#[tokio::test]
+async fn a_command_that_incus_gave_up_before_it_began_is_made_again_three_times_at_most() {
+    for on_terminal in [false, true] {
+        for (commands_given_up, made) in [(0, 1), (2, 3), (3, 3)] {
+            let mut ended = operation("Success", 200, "");
+            ended["metadata"] = json!({ "return": 7 });
+            let server = Server::start(Script {
+                streams: vec![Stream::Silent],
+                operation: vec![ended],
+                commands_given_up,
+                ..Script::default()
+            });
+            match run_command(&server, on_terminal).await {
+                Ok(code) => assert_eq!((code, commands_given_up < 3), (7, true)),
+                Err(error) => assert!(matches!(error, Error::NotFound { .. }) && commands_given_up == 3, "{error:?}"),
+            }
+            assert_eq!(server.commands_made(), made);
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_answer_is_sorted_by_its_status_and_by_what_it_says() {
     let answer =
@@ -115,11 +154,40 @@ async fn a_daemon_that_cannot_be_reached_tells_why() {
     assert_eq!(reach().await, (address, Unreachable::Refused));
 }
 
-#[tokio::test]
-async fn a_connection_that_breaks_in_the_middle_leaves_open_whether_the_change_was_made() {
+/// A socket whose connections a test treats by hand, and a client of it.
+fn bare_socket() -> (tempfile::TempDir, tokio::net::UnixListener, Client) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("unix.socket");
-    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    (folder, tokio::net::UnixListener::bind(&socket).unwrap(), Client::unix(&socket).unwrap())
+}
+
+#[tokio::test]
+async fn what_only_reads_is_asked_again_when_its_connection_breaks() {
+    let (_folder, listener, client) = bare_socket();
+    let serve = async {
+        // Held open: one that is closed tells the client more than its answer.
+        let mut answered = Vec::new();
+        for connection in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            if connection > 0 {
+                let body = json!({ "type": "sync", "metadata": { "name": "p", "config": { "a": "b" } } }).to_string();
+                let head = format!("HTTP/1.1 200 OK\r\netag: 1\r\ncontent-length: {}\r\n\r\n", body.len());
+                stream.write_all((head + &body).as_bytes()).await.unwrap();
+                answered.push(stream);
+            }
+        }
+    };
+    let read = tokio::select! {
+        read = client.project("p") => read,
+        () = serve => unreachable!(),
+    };
+    assert_eq!(read.unwrap().unwrap().config["a"], "b");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_in_the_middle_leaves_open_whether_the_change_was_made() {
+    let (_folder, listener, client) = bare_socket();
     let hang_up = async {
         // The client may try a fresh connection once more.
         loop {
@@ -128,7 +196,6 @@ async fn a_connection_that_breaks_in_the_middle_leaves_open_whether_the_change_w
             let _ = stream.try_read(&mut [0; 4096]);
         }
     };
-    let client = Client::unix(&socket).unwrap();
     let result = tokio::select! {
         result = client.create_project("p", Default::default()) => result,
         () = hang_up => unreachable!(),

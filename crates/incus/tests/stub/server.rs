@@ -20,6 +20,8 @@ pub(crate) struct Script {
     pub(crate) refusal: Option<(u16, String)>,
     /// So often somebody else writes between a read and a write of the project.
     pub(crate) writes_by_others: usize,
+    /// So many commands are given up before anybody can connect to them.
+    pub(crate) commands_given_up: usize,
 }
 
 #[derive(Clone)]
@@ -55,6 +57,7 @@ struct Shared {
     streams_opened: usize,
     operation_reads: usize,
     project_config: Value,
+    commands_made: usize,
     /// The project's ETag is how often it was written.
     project_writes: usize,
 }
@@ -66,13 +69,21 @@ impl Server {
     pub(crate) fn start(script: Script) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("unix.socket")).unwrap();
-        let shared =
-            Shared { script, streams_opened: 0, operation_reads: 0, project_config: json!({}), project_writes: 0 };
+        let shared = Shared {
+            script,
+            streams_opened: 0,
+            operation_reads: 0,
+            commands_made: 0,
+            project_config: json!({}),
+            project_writes: 0,
+        };
         let shared = Arc::new(Mutex::new(shared));
         let router = Router::new()
             .route("/1.0/events", get(events))
             .route("/1.0/operations/op-1", get(read_operation))
+            .route("/1.0/operations/op-1/websocket", get(stream_of_command))
             .route("/1.0/instances/lb-1/state", any(change_state))
+            .route("/1.0/instances/lb-1/exec", any(make_command))
             .route("/1.0/projects", any(refuse))
             .route("/1.0/projects/p", any(project))
             .with_state(shared.clone());
@@ -90,6 +101,10 @@ impl Server {
 
     pub(crate) fn operation_reads(&self) -> usize {
         self.lock().operation_reads
+    }
+
+    pub(crate) fn commands_made(&self) -> usize {
+        self.lock().commands_made
     }
 
     pub(crate) fn project_config(&self) -> Value {
@@ -135,6 +150,24 @@ async fn read_operation(State(shared): Handle) -> Response {
 
 async fn change_state() -> Response {
     (StatusCode::ACCEPTED, Json(json!({ "type": "async", "metadata": operation("Running", 103, "") }))).into_response()
+}
+
+async fn make_command(State(shared): Handle) -> Response {
+    shared.lock().unwrap().commands_made += 1;
+    let mut made = operation("Running", 103, "");
+    made["metadata"] = json!({ "fds": { "control": "c", "0": "0", "1": "1", "2": "2" } });
+    (StatusCode::ACCEPTED, Json(json!({ "type": "async", "metadata": made }))).into_response()
+}
+
+async fn stream_of_command(State(shared): Handle, upgrade: WebSocketUpgrade) -> Response {
+    let shared = shared.lock().unwrap();
+    if shared.commands_made <= shared.script.commands_given_up {
+        return refusal(404, "Operation not found");
+    }
+    upgrade.on_upgrade(async |mut socket| {
+        let _ = socket.send(Message::text("")).await;
+        while socket.recv().await.is_some() {}
+    })
 }
 
 async fn refuse(State(shared): Handle) -> Response {

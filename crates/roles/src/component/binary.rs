@@ -5,21 +5,21 @@ use std::fmt::Write;
 use bascule_spec::Component;
 use serde::Serialize;
 
-use crate::RoleError;
 use crate::group::{Group, directory, file, running, secret_file};
 use crate::template::render;
+use crate::{Facts, RoleError};
 
-pub(super) fn base(component: &Component) -> Group {
+pub(super) fn base(component: &Component, facts: &Facts) -> Result<Group, RoleError> {
     let mut group = Group::new("component/base");
     group.step("credentials", "make room for secrets", directory(format!("{}/credentials", etc(component)), 0o700));
     for name in &component.secrets {
         group.step(
             format!("credential-{name}"),
             format!("put the secret {name} in place"),
-            secret_file(credential(component, name), name),
+            secret_file(credential(component, name), facts.secret(name)?),
         );
     }
-    group
+    Ok(group)
 }
 
 pub(super) fn prepare(component: &Component) -> Result<Group, RoleError> {
@@ -27,6 +27,7 @@ pub(super) fn prepare(component: &Component) -> Result<Group, RoleError> {
     let context = Context {
         component: &component.name,
         environment: environment_file(component),
+        certificate: component.tls.then(|| certificate(component)),
         credentials: component.secrets.iter().map(|name| (name.as_str(), credential(component, name))).collect(),
         stop_timeout_ms: component.stop_timeout_ms,
         privileged_port: component.port < 1024,
@@ -42,6 +43,8 @@ struct Context<'a> {
     environment: String,
     /// Names and files.
     credentials: Vec<(&'a str, String)>,
+    /// The file with its certificate and key, where it speaks TLS.
+    certificate: Option<String>,
     stop_timeout_ms: u64,
     /// Ports below 1024 are only for who has a capability for it.
     privileged_port: bool,
@@ -55,6 +58,7 @@ pub(super) fn run(group: &mut Group, component: &Component, instance: &str, comm
     let mut inputs =
         vec![unit_file(component), environment_file(component), format!("/srv/{}/current", component.name)];
     inputs.extend(component.secrets.iter().map(|name| credential(component, name)));
+    inputs.extend(component.tls.then(|| certificate(component)));
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
     let unit = unit(component);
     group.step("run", format!("run {}", component.name), running(&unit, &inputs, &[]));
@@ -102,6 +106,12 @@ fn environment_file(component: &Component) -> String {
 
 fn credential(component: &Component, name: &str) -> String {
     format!("{}/credentials/{name}", etc(component))
+}
+
+/// A renewed one is a changed input: systemd hands credentials over when a service starts, so each replica is restarted in
+/// its turn.
+pub(super) fn certificate(component: &Component) -> String {
+    format!("{}/tls.pem", etc(component))
 }
 
 fn unit(component: &Component) -> String {

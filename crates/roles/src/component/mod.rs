@@ -13,6 +13,7 @@
 //! | `COMMIT` | the 40 hex digits of its release, which the path `version` has to answer |
 //! | `COMPONENT`, `INSTANCE` | its own name, and that of the machine it runs on |
 //! | `CREDENTIALS_DIRECTORY` | the folder with its secrets, a file each: by systemd, when it has any |
+//! | `TLS_CERTIFICATE` | with `tls = true`: a PEM file with the certificate and the key for all that come to `LISTEN_ADDRESS` |
 //!
 //! and by what the platform file gives it in `environment`. On SIGTERM it answers 404 on its health path, and goes on
 //! answering that until its last session has ended (who answers nothing counts as dead, and a dead replica's tunnels are
@@ -22,21 +23,45 @@ mod binary;
 mod static_site;
 
 use bascule_plan::{Archive, LineItem, OnTimeout, Probe, Resource};
-use bascule_spec::{Component, ComponentKind, Instance, Role};
+use bascule_spec::{Component, ComponentKind, Instance, Platform, Role};
 
 use crate::facts::ColourRelease;
-use crate::group::{Group, command, script_path, symlink, wait};
-use crate::{Facts, RoleError, line};
+use crate::group::{Group, command_on, script_path, symlink, wait};
+use crate::{Facts, RoleError, certificates, line};
 
 /// Releases kept beside the current one, for a look and for a way back.
 const RELEASES_KEPT: &str = "3";
 
 /// What a replica has before anything was released to it.
-pub(crate) fn base(component: &Component) -> Vec<LineItem> {
-    match component.kind {
-        ComponentKind::Binary => binary::base(component).into_items(),
-        ComponentKind::Static => static_site::base().into_items(),
+pub(crate) fn base(
+    platform: &Platform,
+    facts: &Facts,
+    component: &Component,
+    replica: &Instance,
+) -> Result<Vec<LineItem>, RoleError> {
+    let mut group = match component.kind {
+        ComponentKind::Binary => binary::base(component, facts)?,
+        ComponentKind::Static => static_site::base(),
+    };
+    if let Some(path) = certificate(component) {
+        let certificate = certificates::of_server(platform, facts, replica, path, "root")?;
+        group.step("certificate", format!("give {} a certificate", component.name), certificate);
     }
+    Ok(group.into_items())
+}
+
+/// Where the certificate of a component that speaks TLS lies on its replicas.
+fn certificate(component: &Component) -> Option<String> {
+    component.tls.then(|| match component.kind {
+        ComponentKind::Binary => binary::certificate(component),
+        ComponentKind::Static => static_site::CERTIFICATE.to_owned(),
+    })
+}
+
+/// Where a replica is asked for a path, by who knows it as `host`.
+pub(crate) fn url(component: &Component, host: impl std::fmt::Display, path: &str) -> String {
+    let scheme = if component.tls { "https" } else { "http" };
+    format!("{scheme}://{host}:{}{path}", component.port)
 }
 
 /// What makes a replica run a release. Everything that takes it out of service is done while it holds its pool's lease,
@@ -82,7 +107,7 @@ pub(crate) fn release(
         ComponentKind::Binary => binary::run(&mut group, component, &replica.name, commit),
         ComponentKind::Static => static_site::run(&mut group),
     };
-    let local = |path: &str| format!("http://127.0.0.1:{}{path}", component.port);
+    let local = |path: &str| url(component, "127.0.0.1", path);
     let probe = Probe::Http { url: local(&component.health), contains: None };
     let mut healthy = wait(probe, Some(&unit), gates.health_timeout_ms);
     if let (Resource::Wait(healthy), true) = (&mut healthy, gates.restart_hung) {
@@ -103,10 +128,11 @@ pub(crate) fn release(
     let mut group = Group::new("component/cleanup");
     group.scripts(&[("prune-releases", include_str!("prune-releases.sh"))]);
     let program = script_path("prune-releases");
+    let (apply, check) = ([&program, "apply", &folder, RELEASES_KEPT], [&program, "check", &folder, RELEASES_KEPT]);
     group.step(
         "releases",
         format!("keep {RELEASES_KEPT} releases beside the current one"),
-        command(&[&program, "apply", &folder, RELEASES_KEPT], &[&program, "check", &folder, RELEASES_KEPT], 60_000),
+        command_on(&apply, &check, &[&format!("{folder}/releases")], 60_000),
     );
     items.extend(group.into_items());
     Ok(items)
@@ -130,7 +156,11 @@ pub(crate) fn recorded<'a>(facts: &'a Facts, instance: &Instance) -> Result<&'a 
     };
     let whom = colour.map_or_else(|| component.clone(), |colour| format!("{component} on {colour}"));
     match facts.releases.colours.get(colour) {
-        Some(release) if release.state == Ready => Ok(release),
+        Some(release) if release.state == Ready && release.artifacts.contains_key(component) => Ok(release),
+        // A release from before the platform file had this component.
+        Some(ColourRelease { commit, state: Ready, .. }) => {
+            Err(format!("{commit} has nothing for {whom} yet: the next deploy brings a release with it"))
+        }
         None => Err(format!("nothing has been released to {whom} yet: `bascule deploy COMMIT` does")),
         Some(ColourRelease { commit, state, .. }) => Err(match state {
             Deploying | Ready => format!("the deploy of {commit} to {whom} did not end: the next deploy makes it anew"),

@@ -9,6 +9,8 @@ use crate::template::render;
 
 const CONFIG: &str = "/etc/nginx/nginx.conf";
 const DROP_IN: &str = "/etc/systemd/system/nginx.service.d/bascule.conf";
+/// nginx takes the certificate and the key from one file. Named in `nginx.conf`, too.
+pub(super) const CERTIFICATE: &str = "/etc/nginx/tls.pem";
 const UNIT: &str = "nginx.service";
 
 pub(super) fn base() -> Group {
@@ -30,6 +32,6 @@ pub(super) fn prepare(component: &Component) -> Result<Group, RoleError> {
 
 /// nginx looks the current release up for every request: a new one needs no restart and no reload.
 pub(super) fn run(group: &mut Group) -> String {
-    group.step("run", "run nginx", running(UNIT, &[DROP_IN], &[CONFIG]));
+    group.step("run", "run nginx", running(UNIT, &[DROP_IN], &[CONFIG, CERTIFICATE]));
     UNIT.to_owned()
 }

@@ -1,17 +1,24 @@
 use std::cmp::Reverse;
+use std::net::Ipv4Addr;
 
+use bascule_plan::agent::AUTHORITY_FILE;
 use bascule_spec::{Balance, Component, Platform, Topology};
 use serde::Serialize;
 
-use super::{COLOUR_MAP, backend, tunnels};
-use crate::{Facts, RoleError, template};
+use super::{COLOUR_MAP, GENERATION_MAP, INSIDE_PORT, PEER_PORT, backend, tls, tunnels};
+use crate::{Facts, RoleError, certificates, template};
 
 /// `haproxy.cfg` as a whole. It changes with the platform, never with a release or a switch.
 pub(super) fn render(platform: &Platform, facts: &Facts) -> Result<String, RoleError> {
+    let coloured = platform.load_balancer.topology == Topology::BlueGreen;
     let context = Context {
         connections_max: platform.load_balancer.connections_max,
         port: platform.load_balancer.port,
-        colour_map: (platform.load_balancer.topology == Topology::BlueGreen).then_some(COLOUR_MAP),
+        tls: Tls::of(platform),
+        colour_map: coloured.then_some(COLOUR_MAP),
+        generation_map: coloured.then_some(GENERATION_MAP),
+        peer_port: PEER_PORT,
+        load_balancers: platform.load_balancers().map(|peer| facts.address(peer)).collect::<Result<_, _>>()?,
         rules: rules(platform),
         has_default: platform.components.iter().any(|component| component.routes.is_empty()),
         backends: backends(platform, facts)?,
@@ -23,11 +30,32 @@ pub(super) fn render(platform: &Platform, facts: &Facts) -> Result<String, RoleE
 struct Context {
     connections_max: u32,
     port: u16,
+    tls: Option<Tls>,
     colour_map: Option<&'static str>,
+    generation_map: Option<&'static str>,
+    peer_port: u16,
+    load_balancers: Vec<Ipv4Addr>,
     rules: Vec<Rule>,
     /// Whether a component answers what no route claims.
     has_default: bool,
     backends: Vec<Backend>,
+}
+
+#[derive(Serialize)]
+struct Tls {
+    port: u16,
+    /// What a URL says of the port: nothing, where it is the usual one.
+    port_in_url: String,
+    inside_port: u16,
+    certificate: &'static str,
+}
+
+impl Tls {
+    fn of(platform: &Platform) -> Option<Self> {
+        let bascule_spec::Tls { port, certificate } = platform.load_balancer.tls.as_ref()?;
+        let port_in_url = if *port == 443 { String::new() } else { format!(":{port}") };
+        Some(Self { port: *port, port_in_url, inside_port: INSIDE_PORT, certificate: tls::certificate(certificate) })
+    }
 }
 
 /// Which backend answers what, in the order in which HAProxy asks.
@@ -77,6 +105,8 @@ struct Backend {
     /// Name of the cookie that keeps a client on its replica.
     cookie: Option<String>,
     health: String,
+    /// The authority that has to have issued its replicas' certificates, where they speak TLS.
+    authority: Option<&'static str>,
     tunnel_timeout_ms: u64,
     servers: Vec<Server>,
 }
@@ -85,6 +115,8 @@ struct Backend {
 struct Server {
     name: String,
     address: String,
+    /// As it calls itself in its certificate.
+    host: String,
     /// The replica's number in its pool: the cookie's value, which tells the outside nothing and means the same
     /// replica of the other colour after a switch.
     number: usize,
@@ -97,7 +129,12 @@ fn backends(platform: &Platform, facts: &Facts) -> Result<Vec<Backend>, RoleErro
             let mut servers = Vec::new();
             for (n, replica) in platform.replicas(&component.name, *colour).enumerate() {
                 let address = format!("{}:{}", facts.address(replica)?, component.port);
-                servers.push(Server { name: replica.name.clone(), address, number: n + 1 });
+                servers.push(Server {
+                    name: replica.name.clone(),
+                    address,
+                    host: certificates::name(replica),
+                    number: n + 1,
+                });
             }
             backends.push(Backend {
                 tunnels: tunnels(&backend(component, *colour)),
@@ -106,6 +143,7 @@ fn backends(platform: &Platform, facts: &Facts) -> Result<Vec<Backend>, RoleErro
                 hashes: matches!(component.balance, Balance::PathSegment(_)),
                 cookie: (component.balance == Balance::Sticky).then(|| format!("{}_replica", component.name)),
                 health: component.health.clone(),
+                authority: component.tls.then_some(AUTHORITY_FILE),
                 tunnel_timeout_ms: component.tunnel_timeout_ms,
                 servers,
             });

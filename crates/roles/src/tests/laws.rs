@@ -1,13 +1,15 @@
 //! What holds for the plans of every platform in every state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bascule_plan::{LineItem, MachineAction, Plan, Resource};
+use bascule_plan::{Line, LineItem, MachineAction, Plan, Resource};
 use bascule_spec::{Colour, Instance, Platform, Role, Topology};
 use proptest::prelude::*;
 
-use super::platforms::{NEW, OLD, any_platform, artifacts, built, nothing_yet, platform, running, shop};
-use crate::{Existing, Facts, RoleError, drain, health, prepare, roll, switch, up};
+use super::platforms::{
+    NEW, OLD, any_platform, artifacts, behind_one_address, built, fingerprint, nothing_yet, platform, running, shop,
+};
+use crate::{Existing, Facts, RoleError, drain, health, out_of_rotation, prepare, roll, rotation, switch, up};
 
 /// The plans of all verbs that make sense for this platform as it is.
 fn plans(platform: &Platform, facts: &Facts) -> Vec<Plan> {
@@ -74,7 +76,7 @@ proptest! {
         for line in &plan.lines {
             let balances = line.roles.iter().any(|role| role == "load_balancer");
             let action = if balances { MachineAction::Keep } else { MachineAction::Rebuild };
-            prop_assert_eq!(line.machine.action, action, "{}", line.instance);
+            prop_assert_eq!(line.machine.as_ref().unwrap().action, action, "{}", line.instance);
         }
     }
 
@@ -110,12 +112,14 @@ proptest! {
     }
 
     #[test]
-    fn an_image_holds_every_package_that_a_line_asks_for((platform, facts) in any_platform()) {
+    fn the_image_of_a_machine_that_is_made_holds_every_package_that_its_line_asks_for(
+        (platform, facts) in any_platform()
+    ) {
         for plan in plans(&platform, &facts) {
-            for line in &plan.lines {
+            for line in plan.lines.iter().filter(|line| is_made(line)) {
                 for step in line.steps() {
                     if let Resource::Packages(packages) = &step.resource {
-                        prop_assert!(packages.names.iter().all(|name| line.machine.image_packages.contains(name)));
+                        prop_assert!(packages.names.iter().all(|name| line.machine.as_ref().unwrap().image_packages.contains(name)));
                     }
                 }
             }
@@ -124,13 +128,23 @@ proptest! {
 }
 
 #[test]
-fn the_images_of_one_role_are_the_same_whatever_was_released() {
+fn a_replica_that_is_made_anew_has_the_image_that_it_was_first_made_of() {
     let platform = shop(Topology::BlueGreen);
-    let packages = |facts: &Facts| {
-        let plan = up(&platform, facts).unwrap();
-        plan.lines.into_iter().map(|line| (line.instance, line.machine.image_packages)).collect::<Vec<_>>()
+    let images = |plan: Plan| {
+        let made = plan.lines.into_iter().filter(is_made);
+        made.map(|line| (line.instance, line.machine.unwrap().image_packages)).collect::<BTreeMap<_, _>>()
     };
-    assert_eq!(packages(&nothing_yet(&platform)), packages(&running(&platform)));
+    let first = images(up(&platform, &nothing_yet(&platform)).unwrap());
+    let anew = images(prepare(&platform, &running(&platform), Colour::Green, NEW, &artifacts(&platform, NEW)).unwrap());
+    assert!(!anew.is_empty());
+    for (replica, image) in anew {
+        assert_eq!(first.get(&replica), Some(&image), "{replica}");
+    }
+}
+
+fn is_made(line: &Line) -> bool {
+    let action = line.machine.as_ref().map(|machine| machine.action);
+    matches!(action, Some(MachineAction::Create | MachineAction::Rebuild))
 }
 
 #[test]
@@ -151,7 +165,8 @@ fn a_machine_is_made_started_or_kept_as_it_was_found() {
     facts.instances.remove("api-1");
     facts.instances.insert("api-2".into(), Existing::Stopped);
     let plan = up(&platform, &facts).unwrap();
-    let action = |name: &str| plan.lines.iter().find(|line| line.instance == name).unwrap().machine.action;
+    let action =
+        |name: &str| plan.lines.iter().find(|line| line.instance == name).unwrap().machine.as_ref().unwrap().action;
     assert_eq!(action("api-1"), MachineAction::Create);
     assert_eq!(action("api-2"), MachineAction::Start);
     assert_eq!(action("web-1"), MachineAction::Keep);
@@ -169,6 +184,21 @@ fn a_release_that_did_not_end_well_is_left_alone_and_told() {
     assert!(!line.steps().any(|step| step.group() == "component/service"));
     let [note] = line.notes.as_slice() else { panic!("{:?}", line.notes) };
     assert!(note.contains(OLD) && note.contains("failed"), "{note}");
+}
+
+#[test]
+fn a_component_that_is_newer_than_the_release_waits_for_the_next_deploy() {
+    let platform = shop(Topology::BlueGreen);
+    let mut facts = running(&platform);
+    facts.releases.colours.values_mut().for_each(|release| _ = release.artifacts.remove("api"));
+    let plan = up(&platform, &facts).unwrap();
+    assert_eq!(plan.check(), Ok(()));
+    let line = |name: &str| plan.lines.iter().find(|line| line.instance == name).unwrap();
+    assert!(!line("api-blue-1").steps().any(|step| step.group() == "component/service"));
+    let [note] = line("api-blue-1").notes.as_slice() else { panic!("{:?}", line("api-blue-1").notes) };
+    assert!(note.contains("has nothing for api on blue yet") && note.contains("deploy"), "{note}");
+    assert!(line("web-blue-1").steps().any(|step| step.group() == "component/service"), "web waits for api");
+    assert!(!line("lb-1").steps().any(|step| step.id.ends_with("/api-blue-1")), "a load balancer waits for api");
 }
 
 #[test]
@@ -206,7 +236,78 @@ fn a_switch_to_no_colour_takes_the_traffic_away_and_asks_nothing() {
     let platform = shop(Topology::BlueGreen);
     let plan = switch(&platform, &built(&platform, nothing_yet(&platform))).unwrap();
     let steps: Vec<&str> = plan.lines.iter().flat_map(|line| line.steps()).map(|step| step.id.as_str()).collect();
-    assert_eq!(steps, ["load_balancer/switch/colour", "load_balancer/switch/traffic"]);
+    let told = ["colour", "traffic", "generation", "announce"].map(|id| format!("load_balancer/switch/{id}"));
+    assert_eq!(steps, told);
+}
+
+#[test]
+fn the_load_balancer_that_holds_the_address_switches_last() {
+    let platform = behind_one_address(1);
+    for (holder, order) in
+        [(None, ["lb-2", "lb-1"]), (Some("lb-1"), ["lb-2", "lb-1"]), (Some("lb-2"), ["lb-1", "lb-2"])]
+    {
+        let facts = Facts { holder: holder.map(str::to_owned), ..running(&platform) };
+        let plan = switch(&platform, &facts).unwrap();
+        assert_eq!(plan.leases["switch traffic"].order, order, "held by {holder:?}");
+    }
+}
+
+#[test]
+fn who_is_down_is_brought_up_before_any_that_serves_is_touched() {
+    let platform = platform(Topology::MultiInstance, 2, &[3]);
+    let mut facts = built(&platform, running(&platform));
+    for down in ["api-2", "lb-1"] {
+        facts.instances.insert(down.to_owned(), Existing::Stopped);
+    }
+    facts.holder = Some("lb-2".to_owned());
+    let plan = up(&platform, &facts).unwrap();
+    assert_eq!(plan.leases["roll api"].order, ["api-2", "api-1", "api-3"]);
+    assert_eq!(plan.leases["roll load_balancer"].order, ["lb-1", "lb-2"]);
+    // One that runs and gets no requests is down, too.
+    facts.out_of_rotation = out_of_rotation(["load_balancer/rotation/api-3", "load_balancer/haproxy/config"]);
+    assert_eq!(up(&platform, &facts).unwrap().leases["roll api"].order, ["api-2", "api-3", "api-1"]);
+}
+
+#[test]
+fn load_balancers_are_asked_for_every_replica_in_the_very_steps_in_which_they_wait_for_it() {
+    let platform = platform(Topology::MultiInstance, 2, &[3]);
+    let facts = built(&platform, running(&platform));
+    let asked = rotation(&platform, &facts).unwrap();
+    assert_eq!(lines(&asked).into_iter().collect::<Vec<_>>(), ["lb-1", "lb-2"]);
+    let waits = up(&platform, &facts).unwrap();
+    for line in &asked.lines {
+        let same = waits.lines.iter().find(|other| other.instance == line.instance).unwrap();
+        assert!(line.steps().count() > 0 && line.steps().all(|step| same.steps().any(|other| other == step)));
+        assert_eq!(out_of_rotation(line.steps().map(|step| step.id.as_str())).len(), line.steps().count());
+    }
+}
+
+#[test]
+fn a_load_balancer_that_does_not_run_is_left_out_of_a_release_only_where_it_cannot_take_the_address() {
+    let shared = behind_one_address(1);
+    let apart = platform(Topology::BlueGreen, 2, &[1]);
+    for (platform, reached) in [(&shared, vec!["lb-1"]), (&apart, vec!["lb-1", "lb-2"])] {
+        let mut facts = running(platform);
+        facts.instances.insert("lb-2".into(), Existing::Stopped);
+        let plan = switch(platform, &facts).unwrap();
+        assert_eq!(lines(&plan).into_iter().collect::<Vec<_>>(), reached);
+        let everything = up(platform, &facts).unwrap();
+        assert!(lines(&everything).contains("lb-2"), "`up` brings it back");
+    }
+}
+
+#[test]
+fn a_load_balancer_tells_of_a_generation_only_after_it_was_seen_to_serve_it() {
+    let platform = behind_one_address(1);
+    let plan = switch(&platform, &running(&platform)).unwrap();
+    for line in &plan.lines {
+        let place = |id: &str| line.steps().position(|step| step.id == format!("load_balancer/switch/{id}")).unwrap();
+        assert!(
+            place("traffic") < place("answer-api") && place("answer-api") < place("generation"),
+            "{}",
+            line.instance
+        );
+    }
 }
 
 #[test]
@@ -216,8 +317,17 @@ fn a_secret_is_named_in_a_plan_and_never_more() {
     let api = plan.lines.iter().find(|line| line.instance == "api-1").unwrap();
     let secret = api.steps().find(|step| step.id == "component/base/credential-operator_token").unwrap();
     let Resource::File(file) = &secret.resource else { panic!("{secret:?}") };
-    assert_eq!(file.content, bascule_plan::Content::Secret("operator_token".into()));
+    let known = bascule_plan::Secret { name: "operator_token".into(), fingerprint: fingerprint("operator_token") };
+    assert_eq!(file.content, bascule_plan::Content::Secret(known));
     assert_eq!(file.mode, 0o600);
+}
+
+#[test]
+fn without_the_value_of_a_secret_there_is_no_plan() {
+    let platform = platform(Topology::MultiInstance, 1, &[1]);
+    let facts = Facts { secrets: std::collections::BTreeMap::new(), ..running(&platform) };
+    let refused = up(&platform, &facts).unwrap_err().to_string();
+    assert_eq!(refused, "the secret operator_token has no value");
 }
 
 #[test]

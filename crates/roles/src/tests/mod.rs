@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod files;
+mod firewall;
+mod hosts;
 mod laws;
+mod ops;
 mod outlines;
 mod platforms;

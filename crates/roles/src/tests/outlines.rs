@@ -72,3 +72,18 @@ fn health_looks_and_changes_nothing() {
     let (platform, facts) = one_replica_each(Topology::BlueGreen);
     insta::assert_snapshot!(health(&platform, &facts).unwrap().outline());
 }
+/// `bench/converge` compares like with like, or its figures are void: whoever changes one of these groups changes its
+/// playbook, too.
+#[test]
+fn ansible_has_a_task_for_each_step_of_the_groups_that_the_bench_compares() {
+    let platform = shop(Topology::MultiInstance);
+    let plan = up(&platform, &running(&platform)).unwrap();
+    let playbook = include_str!("../../../../bench/converge/ansible/playbook.yml");
+    let (tasks, _handlers) = playbook.split_once("\n  handlers:\n").unwrap();
+    let tasks = tasks.matches("\n    - name: ").count();
+    for line in &plan.lines {
+        let groups = ["common/journal/", "common/updates/", "common/hardening/"];
+        let steps = line.steps().filter(|step| groups.iter().any(|group| step.id.starts_with(group))).count();
+        assert_eq!((steps, tasks), (24, 24), "{}", line.instance);
+    }
+}

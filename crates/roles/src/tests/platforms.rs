@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use bascule_plan::Blob;
+use bascule_plan::{Blob, Fingerprint, FingerprintKey};
 use bascule_spec::{
-    Balance, Colour, Component, ComponentKind, Incus, Instance, LoadBalancer, Network, Platform, Release, Role, Ssh,
-    Topology,
+    Balance, Colour, Component, ComponentKind, Endpoint, FrontCertificate, GivenCertificate, Incus, Instance,
+    LoadBalancer, Network, Ops, Platform, Release, Role, Ssh, Tls, Topology,
 };
 use proptest::prelude::*;
 
@@ -40,7 +40,12 @@ pub(super) fn platform(topology: Topology, load_balancers: usize, replicas: &[us
     Platform {
         name: "shop".into(),
         environment: "lab".into(),
-        incus: Incus { project: "shop-lab".into(), socket: "/run/incus.socket".into(), pool: "default".into() },
+        internal_authority: Some("-----BEGIN CERTIFICATE-----\nof the shop's lab\n-----END CERTIFICATE-----\n".into()),
+        incus: Incus {
+            project: "shop-lab".into(),
+            endpoint: Endpoint::Socket("/run/incus.socket".into()),
+            pool: "default".into(),
+        },
         network: Network {
             bridge: "shop-lab".into(),
             subnet: "10.20.0.0/24".parse().unwrap(),
@@ -50,16 +55,30 @@ pub(super) fn platform(topology: Topology, load_balancers: usize, replicas: &[us
             allow_from: vec!["10.20.0.0/24".parse().unwrap(), "192.0.2.7/32".parse().unwrap()],
             authorized_keys: vec!["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPlaceOfAKeyThatATestNeverUses ops".into()],
         },
-        release: Release {
-            artifacts: "/artifacts".into(),
-            secrets: None,
-            drain_timeout_ms: 60_000,
-            health_timeout_ms: 30_000,
-        },
-        load_balancer: LoadBalancer { topology, port: 80, connections_max: 100_000 },
+        hosts: Vec::new(),
+        release: Release { artifacts: "/artifacts".into(), drain_timeout_ms: 60_000, health_timeout_ms: 30_000 },
+        load_balancer: LoadBalancer { topology, port: 80, connections_max: 100_000, address: None, tls: None },
         components: components.into_iter().take(replicas.len()).collect(),
         instances,
+        ops: None,
     }
+}
+
+/// Two load balancers that share an address and speak TLS, and so many replicas of an API.
+pub(super) fn behind_one_address(replicas: usize) -> Platform {
+    let mut platform = platform(Topology::BlueGreen, 2, &[replicas]);
+    share_an_address(&mut platform);
+    platform
+}
+
+fn share_an_address(platform: &mut Platform) {
+    let certificate = FrontCertificate::Given(GivenCertificate {
+        chain: "a certificate\n".into(),
+        key: "front_key".into(),
+        expires_s: 2_000_000_000,
+    });
+    platform.load_balancer.address = Some(Ipv4Addr::new(10, 20, 0, 9));
+    platform.load_balancer.tls = Some(Tls { port: 443, certificate });
 }
 
 fn api() -> Component {
@@ -67,6 +86,7 @@ fn api() -> Component {
         name: "api".into(),
         kind: ComponentKind::Binary,
         port: 8080,
+        tls: false,
         routes: vec!["/api/".into()],
         balance: Balance::Sticky,
         health: "/api/v1/health/ready".into(),
@@ -82,6 +102,7 @@ fn stream() -> Component {
     Component {
         name: "stream".into(),
         port: 8081,
+        tls: true,
         routes: vec!["/api/v1/stream/".into(), "/listen/".into()],
         balance: Balance::PathSegment(4),
         health: "/ready".into(),
@@ -96,7 +117,8 @@ fn web() -> Component {
     Component {
         name: "web".into(),
         kind: ComponentKind::Static,
-        port: 80,
+        port: 443,
+        tls: true,
         routes: vec![],
         balance: Balance::RoundRobin,
         health: "/__nginx_alive".into(),
@@ -105,7 +127,7 @@ fn web() -> Component {
     }
 }
 
-fn instance(name: String, role: Role) -> Instance {
+pub(super) fn instance(name: String, role: Role) -> Instance {
     Instance { name, role, host: None, address: None, memory: Some("512MiB".into()), cpus: None }
 }
 
@@ -114,8 +136,15 @@ pub(super) fn nothing_yet(platform: &Platform) -> Facts {
     let addresses = (10..).zip(&platform.instances);
     Facts {
         addresses: addresses.map(|(n, instance)| (instance.name.clone(), Ipv4Addr::new(10, 20, 0, n))).collect(),
+        secrets: (platform.secrets().into_iter().chain([Ops::AGE_KEY]))
+            .map(|name| (name.to_owned(), fingerprint(name)))
+            .collect(),
         ..Facts::default()
     }
+}
+
+pub(super) fn fingerprint(secret: &str) -> Fingerprint {
+    FingerprintKey::derive("test", secret).fingerprint(b"a value")
 }
 
 /// Everything runs, and `OLD` was released: to blue, where there are colours.
@@ -133,7 +162,7 @@ pub(super) fn running(platform: &Platform) -> Facts {
 }
 
 pub(super) fn release(platform: &Platform, commit: &str, state: ColourState) -> ColourRelease {
-    ColourRelease { commit: commit.into(), state, artifacts: artifacts(platform, commit) }
+    ColourRelease { commit: commit.into(), state, artifacts: artifacts(platform, commit), fallback: None }
 }
 
 pub(super) fn artifacts(platform: &Platform, commit: &str) -> BTreeMap<String, Blob> {
@@ -151,9 +180,12 @@ pub(super) fn any_platform() -> impl Strategy<Value = (Platform, Facts)> {
     let replicas = prop::collection::vec(1..4usize, 1..4);
     let state = prop_oneof![Just(ColourState::Deploying), Just(ColourState::Ready), Just(ColourState::Failed)];
     let released = prop::collection::vec(prop::option::of(state), 2);
-    (topology, 1..3usize, replicas, released, 0..3usize, any_existing()).prop_map(
+    (topology, 1..4usize, replicas, released, 0..3usize, any_existing()).prop_map(
         |(topology, load_balancers, replicas, released, active, existing)| {
-            let platform = platform(topology, load_balancers, &replicas);
+            let mut platform = platform(topology, load_balancers.min(2), &replicas);
+            if load_balancers == 3 {
+                share_an_address(&mut platform);
+            }
             let mut facts = nothing_yet(&platform);
             let commits = [OLD, NEW];
             for ((colour, state), commit) in platform.colours().iter().zip(released).zip(commits) {

@@ -15,7 +15,7 @@ pub fn drain(platform: &Platform, facts: &Facts, colour: Colour) -> Result<Plan,
     if facts.releases.active == Some(colour) {
         return Err(RoleError::ColourIsActive(colour));
     }
-    let lines = platform.load_balancers().map(|load_balancer| {
+    let lines = facts.load_balancers(platform).into_iter().map(|load_balancer| {
         line::line(platform, facts, load_balancer, Making::Nothing, load_balancer::drain(platform, colour))
     });
     Ok(line::plan(platform, facts, lines.collect::<Result<_, _>>()?))

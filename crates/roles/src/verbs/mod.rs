@@ -4,7 +4,9 @@ mod drain;
 mod health;
 mod prepare;
 mod probe;
+mod renew;
 mod roll;
+mod rotation;
 mod switch;
 mod up;
 
@@ -12,26 +14,31 @@ pub use drain::drain;
 pub use health::health;
 pub use prepare::prepare;
 pub use probe::probe;
+pub use renew::{due, due_or_out_of_rotation, renewal};
 pub use roll::roll;
-pub use switch::switch;
+pub use rotation::rotation;
+pub use switch::{catch_up, switch};
 pub use up::up;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bascule_plan::{Blob, LineItem};
 use bascule_spec::{Colour, Component, Instance, Platform, Topology};
 
 use crate::facts::{ColourRelease, ColourState};
 use crate::group::Group;
-use crate::{RoleError, line, load_balancer};
+use crate::{Facts, RoleError, line, load_balancer};
+
+/// The steps in which a load balancer sends requests to a replica, which is their last word.
+const ROTATION: &str = "load_balancer/rotation";
 
 /// Replicas with their components, as a load balancer walks them: the first of each component, then the second…
 /// Every pool's replicas come in the order of its lease.
-fn replicas(platform: &Platform, colour: Option<Colour>) -> Vec<(&Component, &Instance)> {
+fn replicas<'a>(platform: &'a Platform, facts: &Facts, colour: Option<Colour>) -> Vec<(&'a Component, &'a Instance)> {
     let mut replicas: Vec<(usize, &Component, &Instance)> = Vec::new();
     for component in &platform.components {
-        replicas
-            .extend(platform.replicas(&component.name, colour).enumerate().map(|(n, replica)| (n, component, replica)));
+        let ordered = facts.down_first(platform, &component.name, colour).into_iter().enumerate();
+        replicas.extend(ordered.map(|(n, replica)| (n, component, replica)));
     }
     replicas.sort_by_key(|(n, ..)| *n);
     replicas.into_iter().map(|(_, component, replica)| (component, replica)).collect()
@@ -42,17 +49,27 @@ fn put_in_rotation<'a>(
     load_balancer: &Instance,
     replicas: impl IntoIterator<Item = (&'a Component, &'a Instance, Option<Colour>)>,
 ) -> Vec<LineItem> {
-    // A check every half second, two in a row; what HAProxy last knew may be from before the replica went away.
-    const TIMEOUT_MS: u64 = 15_000;
-    let mut group = Group::new("load_balancer/rotation");
+    let mut group = Group::new(ROTATION);
     for (component, replica, colour) in replicas {
         group.wait_for(line::healthy(replica));
-        let server = format!("{}/{}", load_balancer::backend(component, colour), replica.name);
-        let title = format!("wait until HAProxy sends requests to {}", replica.name);
-        group.step(&replica.name, title, load_balancer::wait_for_servers(TIMEOUT_MS, &[server]));
+        wait_for_rotation(&mut group, component, replica, colour);
         group.reach(line::in_rotation(replica, load_balancer));
     }
     group.into_items()
+}
+
+fn wait_for_rotation(group: &mut Group, component: &Component, replica: &Instance, colour: Option<Colour>) {
+    // A check every half second, two in a row; what HAProxy last knew may be from before the replica went away.
+    const TIMEOUT_MS: u64 = 15_000;
+    let server = format!("{}/{}", load_balancer::backend(component, colour), replica.name);
+    let title = format!("wait until HAProxy sends requests to {}", replica.name);
+    group.step(&replica.name, title, load_balancer::wait_for_servers(TIMEOUT_MS, &[server]));
+}
+
+/// The replicas that are out of rotation, by the steps of load balancers that were not found right.
+pub fn out_of_rotation<'a>(differing: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    let replica = |step: &'a str| step.strip_prefix(ROTATION)?.strip_prefix('/').map(str::to_owned);
+    differing.into_iter().filter_map(replica).collect()
 }
 
 fn new_release(commit: &str, artifacts: &BTreeMap<String, Blob>) -> Result<ColourRelease, RoleError> {
@@ -60,7 +77,12 @@ fn new_release(commit: &str, artifacts: &BTreeMap<String, Blob>) -> Result<Colou
     if !is_commit {
         return Err(RoleError::BadCommit(commit.to_owned()));
     }
-    Ok(ColourRelease { commit: commit.to_owned(), state: ColourState::Deploying, artifacts: artifacts.clone() })
+    Ok(ColourRelease {
+        commit: commit.to_owned(),
+        state: ColourState::Deploying,
+        artifacts: artifacts.clone(),
+        fallback: None,
+    })
 }
 
 fn needs(platform: &Platform, topology: Topology, verb: &'static str) -> Result<(), RoleError> {

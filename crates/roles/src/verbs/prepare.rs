@@ -27,12 +27,12 @@ pub fn prepare(
     let release = new_release(commit, artifacts)?;
     let gates =
         Gates { health_timeout_ms: platform.release.health_timeout_ms, restart_hung: false, load_balancers: &[] };
-    let replicas = replicas(platform, Some(colour));
+    let replicas = replicas(platform, facts, Some(colour));
 
     let mut lines = super::probe::lines(platform, facts, colour, commit, true)?;
     for (component, replica) in replicas {
-        let mut items = common::steps(platform, &replica.name, facts.address(replica)?)?;
-        items.extend(component::base(component));
+        let mut items = common::steps(platform, facts, replica)?;
+        items.extend(component::base(platform, facts, component, replica)?);
         items.extend(component::release(component, replica, &release, &gates)?);
         lines.push(line::line(platform, facts, replica, Making::Anew, items)?);
     }

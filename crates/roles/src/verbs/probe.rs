@@ -17,7 +17,7 @@ pub fn probe(platform: &Platform, facts: &Facts, colour: Colour) -> Result<Plan,
     Ok(line::plan(platform, facts, lines(platform, facts, colour, &release.commit, false)?))
 }
 
-/// One line for each load balancer. With `wait_for_replicas`, a replica is asked when its own line says that it is healthy.
+/// One line for each load balancer that runs. With `wait_for_replicas`, a replica is asked when its own line says that it is healthy.
 pub(super) fn lines(
     platform: &Platform,
     facts: &Facts,
@@ -25,9 +25,9 @@ pub(super) fn lines(
     commit: &str,
     wait_for_replicas: bool,
 ) -> Result<Vec<Line>, RoleError> {
-    let lines = platform.load_balancers().map(|load_balancer| {
+    let lines = facts.load_balancers(platform).into_iter().map(|load_balancer| {
         let mut group = Group::new("load_balancer/probe");
-        for (component, replica) in replicas(platform, Some(colour)) {
+        for (component, replica) in replicas(platform, facts, Some(colour)) {
             if wait_for_replicas {
                 group.wait_for(line::healthy(replica));
             }

@@ -22,13 +22,13 @@ pub fn roll(
 ) -> Result<Plan, RoleError> {
     needs(platform, Topology::MultiInstance, "roll")?;
     let release = new_release(commit, artifacts)?;
-    let load_balancers: Vec<&Instance> = platform.load_balancers().collect();
+    let load_balancers: Vec<&Instance> = facts.load_balancers(platform);
     let gates = Gates {
         health_timeout_ms: platform.release.health_timeout_ms,
         restart_hung: false,
         load_balancers: &load_balancers,
     };
-    let replicas = replicas(platform, None);
+    let replicas = replicas(platform, facts, None);
 
     let mut lines = Vec::new();
     for load_balancer in &load_balancers {
@@ -37,7 +37,7 @@ pub fn roll(
         lines.push(line::line(platform, facts, load_balancer, Making::Nothing, items)?);
     }
     for (component, replica) in replicas {
-        let mut items = component::base(component);
+        let mut items = component::base(platform, facts, component, replica)?;
         items.extend(component::release(component, replica, &release, &gates)?);
         lines.push(line::line(platform, facts, replica, Making::Nothing, items)?);
     }

@@ -4,16 +4,17 @@ use bascule_spec::{Instance, Platform, Role};
 use super::{put_in_rotation, replicas};
 use crate::component::{self, Gates};
 use crate::line::{self, Making};
-use crate::{Facts, RoleError, common, load_balancer};
+use crate::{Facts, RoleError, common, load_balancer, ops};
 
 /// The whole platform as it is recorded. Replicas of a colour to which nothing was released, or whose last deploy did
-/// not end well, get no more than their base; a note on their line says why.
+/// not end well, or whose release is older than the component itself, get no more than their base; a note on their line
+/// says why.
 ///
 /// # Errors
-/// An instance without an address, or a recorded release without the artifact of a component.
+/// An instance without an address.
 pub fn up(platform: &Platform, facts: &Facts) -> Result<Plan, RoleError> {
     let lines = platform.instances.iter().map(|instance| {
-        let mut items = common::steps(platform, &instance.name, facts.address(instance)?)?;
+        let mut items = common::steps(platform, facts, instance)?;
         let (more, note) = role_steps(platform, facts, instance)?;
         items.extend(more);
         let mut line = line::line(platform, facts, instance, Making::Missing, items)?;
@@ -30,23 +31,25 @@ fn role_steps(
 ) -> Result<(Vec<LineItem>, Option<String>), RoleError> {
     match &instance.role {
         Role::Plain { .. } => Ok((Vec::new(), None)),
+        Role::Ops => Ok((ops::steps(platform, facts)?, None)),
         Role::LoadBalancer => {
-            let mut items = load_balancer::steps(platform, facts)?;
+            let mut items = load_balancer::steps(platform, facts, instance)?;
             for colour in platform.colours() {
-                let released = replicas(platform, *colour).into_iter();
+                let released = replicas(platform, facts, *colour).into_iter();
                 let released = released.filter(|(_, replica)| component::recorded(facts, replica).is_ok());
                 items.extend(put_in_rotation(
                     instance,
                     released.map(|(component, replica)| (component, replica, *colour)),
                 ));
             }
+            items.extend(load_balancer::address_steps(platform, facts, instance)?);
             Ok((items, None))
         }
         Role::Component { component, .. } => {
             let Some(component) = platform.component(component) else {
                 return Ok((Vec::new(), None));
             };
-            let mut items = component::base(component);
+            let mut items = component::base(platform, facts, component, instance)?;
             let release = match component::recorded(facts, instance) {
                 Ok(release) => release,
                 Err(why) => return Ok((items, Some(why))),

@@ -15,9 +15,6 @@ pub(super) fn components(file: &raw::File, context: &mut Context<'_>) -> Vec<Com
         .collect();
     defaults(&named, context);
     routes(&named, context);
-    for (name, component) in &named {
-        secrets(name, component, file, context);
-    }
     named.into_iter().filter_map(|(name, raw)| component(name, raw, file.group.contains_key(name), context)).collect()
 }
 
@@ -34,7 +31,9 @@ fn component(name: &str, raw: &raw::Component, is_group: bool, context: &mut Con
     let balance = balance(name, raw, context);
     let kind = raw.kind?;
     if kind == ComponentKind::Static {
-        for (key, given) in [("environment", !raw.environment.is_empty()), ("secrets", !raw.secrets.is_empty())] {
+        let given =
+            [("environment", !raw.environment.is_empty()), ("secrets", !raw.secrets.is_empty()), ("tls", raw.tls)];
+        for (key, given) in given {
             if given {
                 let message =
                     format!("[component.{name}] is static: nginx serves its files, and no program reads `{key}`");
@@ -47,7 +46,7 @@ fn component(name: &str, raw: &raw::Component, is_group: bool, context: &mut Con
         }
     }
     let needed = Needed { name, kind };
-    let listen = needed.key("port", raw.port, 80, "8080", context);
+    let listen = needed.key("port", raw.port, 443, "8080", context);
     let health = needed.key("health", raw.health.clone(), "/__nginx_alive".to_owned(), "\"/health/ready\"", context);
     let version = needed.key("version", raw.version.clone(), "/version.json".to_owned(), "\"/version\"", context);
     if let Some(listen) = listen {
@@ -57,6 +56,7 @@ fn component(name: &str, raw: &raw::Component, is_group: bool, context: &mut Con
         name: name.to_owned(),
         kind,
         port: listen?,
+        tls: raw.tls || kind == ComponentKind::Static,
         routes: raw.routes.clone(),
         balance: balance?,
         health: health?,
@@ -166,15 +166,5 @@ fn routes(named: &[(&str, &raw::Component)], context: &mut Context<'_>) {
                 context.report(&path, message, "a path prefix goes to one component: change or remove one of the two");
             }
         }
-    }
-}
-
-fn secrets(name: &str, component: &raw::Component, file: &raw::File, context: &mut Context<'_>) {
-    let has_file = file.release.as_ref().is_some_and(|release| release.secrets_file.is_some());
-    let Some(first) = component.secrets.first() else { return };
-    if !has_file && !context.is_suspect(&["release", "secrets_file"]) {
-        let message = format!("[component.{name}] reads the secret `{first}`, but no file holds secrets");
-        let help = "set `secrets_file` in [release], usually in the environment's overlay";
-        context.report(&["component", name, "secrets", "0"], message, help);
     }
 }

@@ -1,6 +1,7 @@
 //! From the tables of the file to instances.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use super::Context;
 use super::hosts::Hosts;
@@ -11,11 +12,19 @@ use crate::raw::{self, Placement};
 use crate::words::{count, heading};
 
 /// Every instance of the file, in the order that [`crate::Platform::instances`] promises.
-pub(super) fn instances(file: &raw::File, network: Option<&Network>, context: &mut Context<'_>) -> Vec<Instance> {
+///
+/// `front_door` is the load balancers' virtual address, which no instance can have.
+pub(super) fn instances(
+    file: &raw::File,
+    network: Option<&Network>,
+    front_door: Option<Ipv4Addr>,
+    context: &mut Context<'_>,
+) -> Vec<Instance> {
     let hosts = Hosts::new(file, context);
     let groups = groups(file, context);
     let mut instances = Vec::new();
-    let mut pins = Pins::new();
+    let mut pins: Pins =
+        front_door.map(|address| (address, "[load_balancer] as its virtual address".to_owned())).into_iter().collect();
     let mut owners: BTreeMap<String, &Group<'_>> = BTreeMap::new();
     for group in &groups {
         group.check_size(&hosts, context);
@@ -34,7 +43,7 @@ pub(super) fn instances(file: &raw::File, network: Option<&Network>, context: &m
         }
     }
     if let Some(network) = network {
-        room(network, &instances, context);
+        room(network, &instances, front_door, context);
     }
     instances
 }
@@ -97,7 +106,31 @@ fn groups<'a>(file: &'a raw::File, context: &mut Context<'_>) -> Vec<Group<'a>> 
             promised: false,
         });
     }
+    if let Some(ops) = &file.ops {
+        groups.push(Group {
+            path: vec!["ops"],
+            count_key: "instances",
+            placement: &ops.placement,
+            members: vec![members("ops", 1, &Role::Ops)],
+            quorum: false,
+            promised: false,
+        });
+        check_ops(file, ops, context);
+    }
     groups
+}
+
+/// It comes to Incus over the network, through the host's firewall.
+fn check_ops(file: &raw::File, ops: &raw::Ops, context: &mut Context<'_>) {
+    if file.incus.address.is_none() && !context.is_suspect(&["incus", "address"]) {
+        let message = "the ops instance comes to Incus by HTTPS, but [incus] names no `address`";
+        let help = "set `address` in [incus] and run `bascule host up`, or remove [ops]: certificates are then renewed by `bascule up` alone";
+        context.report(&["ops"], message, help);
+    }
+    if ops.placement.addresses.is_none() && !context.is_suspect(&["ops", "addresses"]) {
+        let message = "the ops instance has no pinned address, by which the host's firewall could admit it to Incus";
+        context.report(&["ops"], message, "add `addresses = [\"…\"]` to [ops], with a free address of the subnet");
+    }
 }
 
 fn members(prefix: &str, count: u32, role: &Role) -> Vec<(String, Role)> {

@@ -5,62 +5,54 @@
 mod components;
 mod context;
 mod hosts;
+mod incus;
 mod instances;
+mod load_balancer;
 mod names;
 mod network;
 mod pins;
+mod servers;
 mod ssh;
 mod system;
 
 pub(crate) use context::Context;
 pub(crate) use names::is_label;
 
-use crate::platform::{Incus, LoadBalancer, Platform, Release};
+use crate::platform::{Platform, Release};
 use crate::raw;
 
 /// The platform, unless something that it needs is missing. It is sound only if the context has no diagnostics.
 pub(crate) fn resolve(file: &raw::File, environment: &str, context: &mut Context<'_>) -> Option<Platform> {
     let default_name = file.name.as_ref().map(|name| format!("{name}-{environment}"));
-    let incus = incus(&file.incus, default_name.as_deref(), context);
+    let incus = incus::incus(&file.incus, default_name.as_deref(), context);
     let network = network::network(file.network.as_ref(), default_name.as_deref(), context);
     let ssh = file.ssh.as_ref().and_then(|ssh| ssh::ssh(ssh, context));
+    let hosts = servers::servers(file, context);
     let release = file.release.as_ref().and_then(|release| self::release(release, context));
-    let load_balancer = load_balancer(&file.load_balancer, context);
+    let load_balancer = load_balancer::load_balancer(file, network.as_ref(), context);
     let components = components::components(file, context);
-    let instances = instances::instances(file, network.as_ref(), context);
+    let instances = instances::instances(file, network.as_ref(), load_balancer.address, context);
     Some(Platform {
         name: file.name.clone()?,
         environment: environment.to_owned(),
+        internal_authority: None,
         incus: incus?,
         network: network?,
         ssh: ssh?,
+        hosts,
         release: release?,
         load_balancer,
         components,
         instances,
+        ops: None,
     })
-}
-
-fn incus(incus: &raw::Incus, default_project: Option<&str>, context: &mut Context<'_>) -> Option<Incus> {
-    let project = incus.project.as_deref().or(default_project)?;
-    if project == "default" {
-        let message = "`default` is Incus's own project, which also holds what is not of this platform";
-        context.report(&["incus", "project"], message, "leave `project` out, or choose another name");
-    }
-    Some(Incus { project: project.to_owned(), socket: incus.socket.clone().into(), pool: incus.pool.clone() })
 }
 
 fn release(release: &raw::Release, context: &Context<'_>) -> Option<Release> {
     let path = |key, path: &str| context.locate(&["release", key]).source.resolve(path);
     Some(Release {
         artifacts: path("artifacts", release.artifacts.as_ref()?),
-        secrets: release.secrets_file.as_ref().map(|file| path("secrets_file", file)),
         drain_timeout_ms: u64::from(release.drain_timeout_s) * 1_000,
         health_timeout_ms: u64::from(release.health_timeout_s) * 1_000,
     })
-}
-
-fn load_balancer(raw: &raw::LoadBalancer, context: &mut Context<'_>) -> LoadBalancer {
-    names::port(raw.port, true, &["load_balancer", "port"], context);
-    LoadBalancer { topology: raw.topology, port: raw.port, connections_max: raw.connections_max }
 }

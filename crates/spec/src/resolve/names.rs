@@ -7,7 +7,7 @@ use crate::words::all_of;
 /// The longest name that Incus takes, and the longest label of a DNS name.
 pub(super) const INSTANCE_NAME_MAX: usize = 63;
 /// What a part of a platform is selected by, beside the names that the file gives.
-pub(super) const RESERVED: [&str; 3] = ["lb", "common", "component"];
+pub(super) const RESERVED: [&str; 4] = ["lb", "ops", "common", "component"];
 
 /// Lower-case letters, digits and inner hyphens, a letter first.
 pub(crate) fn is_label(name: &str) -> bool {
@@ -40,10 +40,7 @@ pub(super) fn label(name: &str, path: &[&str], context: &mut Context<'_>) {
 
 /// The name of a cluster member is whatever DNS name its server has.
 pub(super) fn host(name: &str, path: &[&str], context: &mut Context<'_>) {
-    let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let is_label =
-        |label: &str| !label.is_empty() && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-');
-    if !name.split('.').all(is_label) {
+    if !name.split('.').all(is_host_label) {
         let message = format!("`{name}` is not a host name");
         context.report_key(
             path,
@@ -51,6 +48,24 @@ pub(super) fn host(name: &str, path: &[&str], context: &mut Context<'_>) {
             "use the name that the member has in the Incus cluster: `incus cluster list`",
         );
     }
+}
+
+/// A host name that a certificate may be for; `*` stands for its whole first label (RFC 6125).
+pub(super) fn dns_name(name: &str, path: &[&str], context: &mut Context<'_>) {
+    let rest = name.strip_prefix("*.").unwrap_or(name);
+    if name.parse::<std::net::IpAddr>().is_ok() {
+        let message = format!("`{name}` is an address, which the certificate is good for by itself");
+        context.report(path, message, "name hosts only: `[load_balancer] address` is always part of the certificate");
+    } else if name.len() > 253 || !rest.split('.').all(is_host_label) {
+        let message = format!("`{name}` is not a host name");
+        context.report(path, message, "use a name like `shop.example`, or `*.shop.example` for all below it");
+    }
+}
+
+fn is_host_label(label: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let length = 1..=INSTANCE_NAME_MAX;
+    length.contains(&label.len()) && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-')
 }
 
 pub(super) fn environment_variable(name: &str, value: &str, path: &[&str], context: &mut Context<'_>) {
@@ -78,6 +93,8 @@ pub(super) fn port(port: u16, load_balancer: bool, path: &[&str], context: &mut 
         22 => "the SSH server",
         9_100 => "the node exporter",
         8_404 if load_balancer => "HAProxy's own statistics",
+        8_405 if load_balancer => "HAProxy's word to the other load balancers",
+        8_406 if load_balancer => "HAProxy's door for the machine itself",
         _ => return,
     };
     let message = format!("port {port} belongs to {holder} of the same instance");

@@ -9,7 +9,7 @@ use crate::allocate::{AllocateError, assign};
 use crate::platform::{Instance, Network};
 use crate::words::{count, heading};
 
-/// Whom each address is pinned to, over all groups.
+/// To whom each address is pinned, over all groups, as in "pinned to …".
 pub(super) type Pins = BTreeMap<Ipv4Addr, String>;
 
 impl Group<'_> {
@@ -44,12 +44,12 @@ impl Group<'_> {
             let address = address(text, network, &path, context);
             let taken = address.and_then(|address| pins.get(&address));
             if let (Some(address), Some(holder)) = (address, taken) {
-                context.report(&path, format!("{address} is pinned to `{holder}` already"), "pin another address");
+                context.report(&path, format!("{address} is pinned to {holder} already"), "pin another address");
                 addresses.push(None);
                 continue;
             }
             if let (Some(address), Some(name)) = (address, names.get(index)) {
-                pins.insert(address, (*name).to_owned());
+                pins.insert(address, format!("`{name}`"));
             }
             addresses.push(address);
         }
@@ -58,15 +58,21 @@ impl Group<'_> {
 }
 
 /// Whether every instance of a new platform gets an address.
-pub(super) fn room(network: &Network, instances: &[Instance], context: &mut Context<'_>) {
-    if let Err(AllocateError::Full { .. }) = assign(network, instances, &BTreeMap::new()) {
+pub(super) fn room(network: &Network, instances: &[Instance], front_door: Option<Ipv4Addr>, context: &mut Context<'_>) {
+    if let Err(AllocateError::Full { .. }) = assign(network, instances, front_door, &BTreeMap::new()) {
         let message = format!("{} has no room for {}", network.subnet, count(instances.len(), "instance"));
         let help = format!("use a larger subnet: addresses are given from {} upward", network.first_given());
         context.report(&["network", "subnet"], message, help);
     }
 }
 
-fn address(text: &str, network: Option<&Network>, path: &[&str], context: &mut Context<'_>) -> Option<Ipv4Addr> {
+/// An address that something of the platform can have for good.
+pub(super) fn address(
+    text: &str,
+    network: Option<&Network>,
+    path: &[&str],
+    context: &mut Context<'_>,
+) -> Option<Ipv4Addr> {
     let Ok(address) = text.parse::<Ipv4Addr>() else {
         context.report(
             path,
@@ -85,10 +91,12 @@ fn address(text: &str, network: Option<&Network>, path: &[&str], context: &mut C
         format!("is the broadcast address of {subnet}")
     } else if address == subnet.network() {
         format!("is the address of the network {subnet} itself")
+    } else if network.dynamic().contains(&address) {
+        "is one that DHCP gives to what lives for a moment".to_owned()
     } else {
         return Some(address);
     };
-    let last = Ipv4Addr::from_bits(subnet.broadcast().to_bits().saturating_sub(1));
+    let last = Ipv4Addr::from_bits(network.dynamic().start().to_bits().saturating_sub(1));
     let second = Ipv4Addr::from_bits(gateway.to_bits().saturating_add(1));
     context.report(path, format!("{address} {why}"), format!("pin an address from {second} to {last}"));
     None

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use bascule_spec::{Balance, Colour, Platform, Role};
+use bascule_spec::{Balance, Colour, Endpoint, Host, Https, Platform, PoolDisk, PoolDriver, Role, Transport};
 
 use crate::{SMALL, loaded};
 
@@ -20,7 +20,7 @@ const HOSTS: &str = "[hosts.north]\n[hosts.south]\n[hosts.west]\n";
 
 #[test]
 fn blue_green_makes_both_colours_of_every_component_blue_first() {
-    let platform = loaded(&format!("{SMALL}{API}replicas = 1\n[group.ops]\ninstances = 2\n"), "");
+    let platform = loaded(&format!("{SMALL}{API}replicas = 1\n[group.tools]\ninstances = 2\n"), "");
     let expected = [
         "lb-1",
         "web-blue-1",
@@ -29,12 +29,12 @@ fn blue_green_makes_both_colours_of_every_component_blue_first() {
         "web-green-2",
         "api-blue-1",
         "api-green-1",
-        "ops-1",
-        "ops-2",
+        "tools-1",
+        "tools-2",
     ];
     assert_eq!(names(&platform), expected);
     assert_eq!(platform.replicas("api", Some(Colour::Green)).count(), 1);
-    assert_eq!(platform.instances[8].role, Role::Plain { group: "ops".to_owned() });
+    assert_eq!(platform.instances[8].role, Role::Plain { group: "tools".to_owned() });
 }
 
 #[test]
@@ -53,29 +53,73 @@ fn components_keep_the_order_of_the_file() {
 
 #[test]
 fn an_overlay_adds_to_tables_and_replaces_values() {
-    let overlay = "[ssh]\nallow_from = [\"192.0.2.7\"]\n[component.web]\nreplicas = 1\n[group.ops]\ninstances = 1\n";
+    let overlay = "[ssh]\nallow_from = [\"192.0.2.7\"]\n[component.web]\nreplicas = 1\n[group.tools]\ninstances = 1\n";
     let platform = loaded(SMALL, overlay);
     assert_eq!(platform.ssh.allow_from, ["192.0.2.7/32".parse().unwrap()]);
-    assert_eq!(names(&platform), ["lb-1", "web-blue-1", "web-green-1", "ops-1"]);
+    assert_eq!(names(&platform), ["lb-1", "web-blue-1", "web-green-1", "tools-1"]);
 }
 
 #[test]
 fn what_is_left_out_has_the_documented_default() {
     let platform = loaded(SMALL, "");
     assert_eq!((platform.incus.project.as_str(), platform.network.bridge.as_str()), ("shop-test", "shop-test"));
-    assert_eq!(platform.incus.socket, Path::new("/var/lib/incus/unix.socket"));
+    assert_eq!(platform.incus.endpoint, Endpoint::Socket("/var/lib/incus/unix.socket".into()));
+    assert_eq!(platform.hosts, []);
     assert_eq!(platform.network.gateway, Ipv4Addr::new(10, 20, 0, 1));
     assert_eq!((platform.release.drain_timeout_ms, platform.release.health_timeout_ms), (60_000, 60_000));
     let web = platform.component("web").unwrap();
-    assert_eq!((web.port, web.health.as_str(), web.version.as_str()), (80, "/__nginx_alive", "/version.json"));
+    assert_eq!((web.port, web.health.as_str(), web.version.as_str()), (443, "/__nginx_alive", "/version.json"));
     assert_eq!((web.tunnel_timeout_ms, web.stop_timeout_ms), (3_600_000, 30_000));
 }
 
 #[test]
+fn one_instance_works_on_its_own_where_the_daemon_is_elsewhere() {
+    let overlay = "[incus]\naddress = \"192.0.2.10\"\nserver_certificate_file = \"test.incus.pem\"\n\
+                   client_certificate_file = \"test.client.pem\"\n[ops]\naddresses = [\"10.20.0.9\"]\n";
+    let platform = loaded(SMALL, overlay);
+    let ops = platform.ops_instance().unwrap();
+    assert_eq!((ops.name.as_str(), ops.address), ("ops-1", Some(Ipv4Addr::new(10, 20, 0, 9))));
+    // It gets the whole of it, as data.
+    let text = serde_json::to_string(&platform).unwrap();
+    assert_eq!(serde_json::from_str::<Platform>(&text).unwrap(), platform);
+}
+
+#[test]
+fn a_daemon_elsewhere_has_an_address_and_two_certificates_beside_the_file() {
+    let overlay = "[incus]\naddress = \"192.0.2.10\"\nserver_certificate_file = \"test.incus.pem\"\n\
+                   client_certificate_file = \"test.client.pem\"\n";
+    let https = Https {
+        address: "192.0.2.10:8443".parse().unwrap(),
+        server_certificate: "/etc/shop/env/test.incus.pem".into(),
+        client_certificate: "/etc/shop/env/test.client.pem".into(),
+        client_key: Https::CLIENT_KEY.into(),
+    };
+    assert_eq!(loaded(SMALL, overlay).incus.endpoint, Endpoint::Https(https));
+}
+
+#[test]
+fn hosts_with_an_address_are_set_up_and_the_others_only_placed_on() {
+    let overlay = "[hosts.b]\naddress = \"192.0.2.2\"\n[hosts.a]\naddress = \"192.0.2.1\"\ntransport = \"local\"\n\
+                   pool_driver = \"zfs\"\npool_source = \"/dev/sdb\"\n[hosts.c]\nfailure_domain = \"rack\"\n";
+    let host = |name: &str, number, transport, pool_driver, pool| Host {
+        name: name.to_owned(),
+        address: Ipv4Addr::new(192, 0, 2, number),
+        transport,
+        pool_driver,
+        pool,
+    };
+    let expected = [
+        host("b", 2, Transport::Ssh, PoolDriver::Btrfs, PoolDisk::LoopFile("100GiB".into())),
+        host("a", 1, Transport::Local, PoolDriver::Zfs, PoolDisk::Source("/dev/sdb".into())),
+    ];
+    assert_eq!(loaded(SMALL, overlay).hosts, expected);
+}
+
+#[test]
 fn a_path_is_relative_to_the_file_that_names_it() {
-    let platform = loaded(SMALL, "[release]\nsecrets_file = \"test.secrets.toml\"\n");
-    assert_eq!(platform.release.artifacts, Path::new("/etc/shop/artifacts"));
-    assert_eq!(platform.release.secrets.as_deref(), Some(Path::new("/etc/shop/env/test.secrets.toml")));
+    assert_eq!(loaded(SMALL, "").release.artifacts, Path::new("/etc/shop/artifacts"));
+    let platform = loaded(SMALL, "[release]\nartifacts = \"of-test\"\n");
+    assert_eq!(platform.release.artifacts, Path::new("/etc/shop/env/of-test"));
 }
 
 #[test]
@@ -88,7 +132,7 @@ fn a_hash_of_a_path_segment_keeps_its_number() {
 fn each_colour_is_spread_over_the_hosts_from_the_first() {
     let platform = loaded(
         &format!("{SMALL}{HOSTS}"),
-        "survives = \"host\"\n[load_balancer]\ninstances = 2\nhosts = [\"south\", \"west\"]\n",
+        "survives = \"host\"\n[load_balancer]\ninstances = 2\naddress = \"10.20.0.9\"\nhosts = [\"south\", \"west\"]\n",
     );
     let placed: Vec<_> =
         platform.instances.iter().map(|one| (one.name.as_str(), one.host.as_deref().unwrap())).collect();
@@ -105,8 +149,9 @@ fn each_colour_is_spread_over_the_hosts_from_the_first() {
 
 #[test]
 fn one_plain_instance_may_be_lost_with_its_host() {
-    let overlay = "survives = \"host\"\n[load_balancer]\ninstances = 2\n[group.ops]\ninstances = 1\n";
-    assert!(names(&loaded(&format!("{SMALL}{HOSTS}"), overlay)).contains(&"ops-1"));
+    let overlay =
+        "survives = \"host\"\n[load_balancer]\ninstances = 2\naddress = \"10.20.0.9\"\n[group.tools]\ninstances = 1\n";
+    assert!(names(&loaded(&format!("{SMALL}{HOSTS}"), overlay)).contains(&"tools-1"));
 }
 
 #[test]

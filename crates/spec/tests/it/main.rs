@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod addresses;
+mod authority;
 mod broken;
 mod damage;
+mod front_door;
 mod instances;
 mod schema;
 
@@ -32,6 +34,9 @@ kind = "static"
 default = true
 "#;
 
+/// Of `shop.example`, until 2036; nobody has its key.
+const CERTIFICATE: &str = include_str!("../front.pem");
+
 /// Files in memory.
 #[derive(Default)]
 struct Memory(BTreeMap<PathBuf, String>);
@@ -44,10 +49,13 @@ impl Memory {
             ("platform.toml", platform.to_owned()),
             ("env/test.toml", overlay.to_owned()),
             ("env/staging.toml", String::new()),
-            ("env/test.secrets.toml", String::new()),
             ("operators.pub", format!("# operators\n\n{key}\n")),
             ("typo.pub", format!("{key}\n  ssh-ed25519 AAAAC3Nz ada\n")),
             ("private.pub", "-----BEGIN OPENSSH PRIVATE KEY-----\nnothing\n".to_owned()),
+            ("front.pem", CERTIFICATE.to_owned()),
+            ("env/front.pem", CERTIFICATE.to_owned()),
+            ("damaged.pem", CERTIFICATE[..200].to_owned()),
+            ("key.pem", "-----BEGIN EC PRIVATE KEY-----\nnothing\n".to_owned()),
         ];
         Self(files.into_iter().map(|(path, text)| (Path::new("/etc/shop").join(path), text)).collect())
     }

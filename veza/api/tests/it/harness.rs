@@ -41,7 +41,7 @@ impl Server {
         let limits = DrainLimits { delay: Duration::ZERO, timeout: PATIENCE };
         let (stop, stopped) = oneshot::channel();
         let stopped = async { stopped.await.unwrap_or_default() };
-        let done = tokio::spawn(server::run(listener, identity, token, limits, stopped));
+        let done = tokio::spawn(server::run(listener, None, identity, token, limits, stopped));
         Self { address, stop, done }
     }
 

@@ -4,4 +4,5 @@
 mod drain;
 mod harness;
 mod http;
+mod tls;
 mod websocket;

@@ -14,40 +14,48 @@ use manifests::Manifest;
 use sources::Source;
 
 /// Each crate with the crates of this workspace that it may depend on.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("bascule-spec", &[]),
     ("bascule-plan", &[]),
     ("bascule-roles", &["bascule-plan", "bascule-spec"]),
-    ("bascule-agent", &["bascule-plan"]),
+    ("bascule-pki", &["bascule-plan"]),
+    ("bascule-agent", &["bascule-pki", "bascule-plan"]),
     ("bascule-incus", &[]),
+    ("bascule-secrets", &["bascule-plan"]),
     ("bascule-engine", &["bascule-incus", "bascule-plan"]),
     ("bascule-release", &["bascule-engine", "bascule-incus", "bascule-plan", "bascule-roles", "bascule-spec"]),
     ("bascule", &PRODUCT),
     // Level 2 of the tests: nothing depends on it but tests.
     ("bascule-world", &PRODUCT),
+    ("bascule-bench-scale", &["bascule-roles", "bascule-world"]),
     // The customer.
     ("veza-api", &[]),
 ];
 
-const PRODUCT: [&str; 7] = [
+const PRODUCT: [&str; 9] = [
     "bascule-agent",
     "bascule-engine",
     "bascule-incus",
+    "bascule-pki",
     "bascule-plan",
     "bascule-release",
     "bascule-roles",
+    "bascule-secrets",
     "bascule-spec",
 ];
 
 /// Crates whose functions depend on their arguments only.
-const PURE: [&str; 3] = ["bascule-spec", "bascule-plan", "bascule-roles"];
+const PURE: [&str; 4] = ["bascule-spec", "bascule-plan", "bascule-pki", "bascule-roles"];
 
 /// What pure crates may depend on beside each other, and for what. None of these does I/O as it is used here.
-const PURE_DEPENDENCIES: [(&str, &str); 11] = [
+const PURE_DEPENDENCIES: [(&str, &str); 15] = [
     ("annotate-snippets", "draws diagnostics as text"),
+    ("hmac", "keyed digests of bytes"),
     ("ipnet", "subnets as values"),
     ("jsonschema", "checks a value; without its default features it fetches no schema from a disk or a network"),
     ("minijinja", "fills templates that are in the program; without its default features it loads none"),
+    ("p256", "signs and checks with the randomness it is given; without its default features it fetches none"),
+    ("rand_core", "the trait by which randomness is given"),
     ("schemars", "makes a schema from types"),
     ("serde", "types to data"),
     ("serde_json", "data to text"),
@@ -55,16 +63,16 @@ const PURE_DEPENDENCIES: [(&str, &str); 11] = [
     ("ssh-key", "parses public keys; without its default features it has no disk and no random numbers"),
     ("strsim", "compares words"),
     ("thiserror", "derives errors"),
+    ("x509-cert", "certificates to bytes and back"),
 ];
 /// Parses TOML and keeps its places: only `spec` reads the platform file.
 const SPEC_ONLY: &str = "toml_edit";
 /// Those of them that could do I/O with their default features.
-const WITHOUT_DEFAULT_FEATURES: [&str; 3] = ["jsonschema", "minijinja", "ssh-key"];
+const WITHOUT_DEFAULT_FEATURES: [&str; 4] = ["jsonschema", "minijinja", "p256", "ssh-key"];
 
 /// Who writes to standard output or standard error beside the renderers, and why.
-const PRINTERS: [(&str, &str); 3] = [
+const PRINTERS: [(&str, &str); 2] = [
     ("crates/agent/src/serve.rs", "the agent's answer to the engine, which called it"),
-    ("crates/bascule/src/commands/completions.rs", "a script for a shell, which no renderer may touch"),
     ("crates/bascule/src/terminal.rs", "the bytes of a command that has this terminal for itself"),
 ];
 

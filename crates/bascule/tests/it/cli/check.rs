@@ -8,7 +8,7 @@ const BROKEN: [(&str, &str); 3] = [
     ("routes = [\"/api/\"]", "routez = [\"/api/\"]"),
     ("port = 8080", "port = 22"),
 ];
-const PLACES: [(u64, u64); 3] = [(8, 10), (24, 8), (25, 1)];
+const PLACES: [(u64, u64); 3] = [(8, 10), (23, 8), (24, 1)];
 
 fn broken() -> Shop {
     let shop = Shop::new();
@@ -78,7 +78,7 @@ fn of_several_environments_one_has_to_be_named() {
     let shop = Shop::new();
     shop.write("env/prod.toml", "[network]\nsubnet = \"10.21.0.0/24\"\n");
     // No environment: the secrets of one.
-    shop.write("env/prod.secrets.toml", "");
+    shop.write("env/prod.secrets.age", "");
     let ran = shop.run(&["check"]);
     ran.expect(2, &["which environment? platform.toml has lab, prod", "--env NAME"]);
     assert!(!ran.stdout.contains("secrets"), "{}", ran.stdout);

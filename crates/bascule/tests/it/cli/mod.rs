@@ -1,17 +1,24 @@
 //! The program itself, run as a person or a pipeline runs it, in a folder of its own.
 
 mod arguments;
+mod certificates;
 mod check;
+mod edit;
+mod exits;
+mod hosts;
 mod incus;
+mod init;
 mod secrets;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
+use bascule_secrets::{Identity, Place, Recipients, SecretsFile};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::valid::valid;
 
 /// No Incus listens there, so that whatever asks for one ends with 3.
 const NOWHERE: &str = "/nonexistent/incus.socket";
@@ -32,7 +39,6 @@ authorized_keys_file = "operators.pub"
 
 [release]
 artifacts = "artifacts"
-secrets_file = "secrets.toml"
 
 [component.web]
 kind = "static"
@@ -62,7 +68,9 @@ impl Shop {
         shop.write("platform.toml", &PLATFORM.replace("SOCKET", socket));
         shop.write("operators.pub", &public_key());
         shop.write("env/lab.toml", "");
-        shop.secrets("operator_token = \"made for this test\"\n", 0o600);
+        let ada = Identity::create(&shop.path("home/age.key")).unwrap();
+        Recipients::create(&shop.path("recipients.toml"), "ada", &ada.recipients()[0]).unwrap();
+        shop.secret("operator_token", "made for this test");
         shop
     }
 
@@ -83,18 +91,20 @@ impl Shop {
         self.write("platform.toml", &text.replace(before, after));
     }
 
-    fn secrets(&self, text: &str, mode: u32) {
-        self.write("secrets.toml", text);
-        fs::set_permissions(self.path("secrets.toml"), fs::Permissions::from_mode(mode)).unwrap();
+    /// The secrets of `lab`, opened with ada's key.
+    fn secrets(&self) -> SecretsFile {
+        let place = Place::beside(&self.path("platform.toml"), "lab");
+        SecretsFile::open(place, &self.path("home/age.key")).unwrap()
+    }
+
+    fn secret(&self, name: &str, value: &str) {
+        let mut secrets = self.secrets();
+        secrets.set(name, value).unwrap();
+        secrets.save().unwrap();
     }
 
     fn run(&self, arguments: &[&str]) -> Ran {
-        let output = self.command(arguments).output().unwrap();
-        Ran {
-            exit: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Ran::of(self.command(arguments).output().unwrap())
     }
 
     /// The tool in this folder, with nothing of this test's own environment.
@@ -102,6 +112,7 @@ impl Shop {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bascule"));
         command.args(arguments).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+        command.env("BASCULE_AGE_KEY_FILE", self.path("home/age.key")).env("HOME", self.path("home"));
         command
     }
 }
@@ -116,11 +127,19 @@ struct Ran {
 }
 
 impl Ran {
-    /// The events of a run with `--output json`: every line is one.
+    fn of(output: Output) -> Self {
+        Self {
+            exit: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The events of a run with `--output json`: every line is one, as the schema has it.
     fn events(&self) -> Vec<Value> {
         self.stdout
             .lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+            .map(|line| valid(serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"))))
             .collect()
     }
 
@@ -132,6 +151,13 @@ impl Ran {
             assert!(self.stdout.contains(said), "`{said}` was not said: {self:#?}");
         }
         assert_eq!(self.stderr, "");
+    }
+
+    /// The same for a verb whose standard output goes on to a program: what the tool itself says is beside it.
+    #[track_caller]
+    fn expect_beside(&self, exit: i32, said: &str) {
+        assert_eq!((self.exit, self.stdout.as_str()), (Some(exit), ""), "{self:#?}");
+        assert!(self.stderr.contains(said), "`{said}` was not said: {self:#?}");
     }
 }
 

@@ -1,0 +1,46 @@
+use std::process::ExitCode;
+
+use bascule_plan::event::{Event, Summary};
+use bascule_secrets::{SecretsError, is_internal, token};
+use clap::Args;
+
+use super::ROLL_OUT;
+use crate::cli::Common;
+use crate::failure::Failed;
+use crate::{runtime, secrets};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The secrets: of the file, or of some component that has none yet
+    #[arg(required = true)]
+    names: Vec<String>,
+}
+
+pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
+    runtime::on_files(common, "secrets rotate", async |platform, events| {
+        let mut file = secrets::open(common, &platform.environment)?;
+        let mut drawn = Vec::new();
+        for name in arguments.names {
+            if is_internal(&name) {
+                let message = format!("{name} is the platform's own: what it signs or opens has to change with it");
+                return Err(Failed::usage(message, "bascule secrets list shows which are yours"));
+            }
+            if platform.given_certificate().is_some_and(|given| given.key == name) {
+                let message = format!("{name} is the private key of the front door's certificate: no other fits it");
+                return Err(Failed::usage(message, format!("bring both anew; bascule secrets set {name} < FILE")));
+            }
+            let before = file.fingerprint(&name).ok();
+            if before.is_none() && !platform.secrets().contains(name.as_str()) {
+                return Err(SecretsError::Unknown { path: file.place().secrets.clone(), name }.into());
+            }
+            file.set(&name, &token()?)?;
+            let before = before.map_or_else(|| "new".to_owned(), |before| before.to_string());
+            drawn.push(format!("{name}: {before} → {}", file.fingerprint(&name)?));
+        }
+        file.save()?;
+        for message in drawn.into_iter().chain([ROLL_OUT.to_owned()]) {
+            let _ = events.send(Event::Note { message });
+        }
+        Ok(Summary::default())
+    })
+}

@@ -1,0 +1,93 @@
+use std::fmt;
+
+use bascule_spec::{Instance, Platform, Role};
+
+use crate::{Facts, RoleError, load_balancer};
+
+const SSH_PORT: u16 = 22;
+
+/// One thing that may come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Admitted {
+    /// What it is for, as a person says it.
+    pub(crate) why: &'static str,
+    pub(crate) what: What,
+    pub(crate) from: From,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    TcpPort(u16),
+    /// The protocol by which load balancers agree on who has the virtual address.
+    Vrrp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    Anywhere,
+    /// Addresses and networks; never empty.
+    These(Vec<String>),
+}
+
+/// What the platform implies for an instance:
+///
+/// | to | port | from |
+/// | --- | --- | --- |
+/// | every instance | SSH | the sources that `ssh.allow_from` names |
+/// | a load balancer | those of the front door | anywhere |
+/// | a load balancer | VRRP, and its generation | the other load balancers |
+/// | a replica | its component's | the load balancers |
+///
+/// Nothing of the platform asks another instance's node_exporter yet, so nobody may.
+pub(crate) fn admitted(platform: &Platform, facts: &Facts, instance: &Instance) -> Result<Vec<Admitted>, RoleError> {
+    let operators = platform.ssh.allow_from.iter().map(|network| network.trunc().to_string()).collect();
+    let mut all = vec![Admitted { why: "operators", what: What::TcpPort(SSH_PORT), from: From::These(operators) }];
+    let load_balancers = || -> Result<Vec<String>, RoleError> {
+        let others = platform.load_balancers().filter(|load_balancer| load_balancer.name != instance.name);
+        others.map(|load_balancer| Ok(facts.address(load_balancer)?.to_string())).collect()
+    };
+    match &instance.role {
+        Role::Plain { .. } | Role::Ops => {}
+        Role::LoadBalancer => {
+            let tls = platform.load_balancer.tls.iter().map(|tls| tls.port);
+            let doors = [platform.load_balancer.port].into_iter().chain(tls).map(What::TcpPort);
+            all.extend(doors.map(|what| Admitted { why: "the front door", what, from: From::Anywhere }));
+            let others = load_balancers()?;
+            if !others.is_empty() {
+                let from = || From::These(others.clone());
+                all.push(Admitted { why: "who has the address", what: What::Vrrp, from: from() });
+                let generation = What::TcpPort(load_balancer::PEER_PORT);
+                all.push(Admitted { why: "whose generation is the newest", what: generation, from: from() });
+            }
+        }
+        Role::Component { component, .. } => {
+            let port = platform.component(component).map(|component| What::TcpPort(component.port));
+            let from = From::These(load_balancers()?);
+            all.extend(port.map(|what| Admitted { why: "the load balancers", what, from }));
+        }
+    }
+    Ok(all)
+}
+
+impl Admitted {
+    /// The port that anybody may ask.
+    pub(crate) fn public_port(&self) -> Option<u16> {
+        match (self.what, &self.from) {
+            (What::TcpPort(port), From::Anywhere) => Some(port),
+            _ => None,
+        }
+    }
+}
+
+/// As a rule of nftables.
+impl fmt::Display for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let From::These(sources) = &self.from {
+            write!(f, "ip saddr {{ {} }} ", sources.join(", "))?;
+        }
+        match self.what {
+            What::TcpPort(port) => write!(f, "tcp dport {port} accept"),
+            What::Vrrp => f.write_str("ip protocol vrrp accept"),
+        }
+    }
+}
