@@ -25,9 +25,6 @@ cat >"$0"
 chmod 0755 "$0"
 mv "$0" "$1"
 ln -sfn "$1" "$4""#;
-/// So often an instance is called that does not say a word: Incus may let nobody in for some seconds (`SOCKET_IDLE_TIMEOUT`
-/// of its client says why).
-const CALLS_MAX: usize = 4;
 /// After so long without a word from an instance the run says so.
 const SILENCE_MS: u64 = 20_000;
 
@@ -127,21 +124,17 @@ impl Run {
         limit: Duration,
         on_report: &mut impl FnMut(Report),
     ) -> Result<(), AgentError> {
-        let mut answer = Ok(());
-        for call in 1..=CALLS_MAX {
-            let mut heard = false;
-            let mut hear = |report| {
-                heard = true;
-                on_report(report);
-            };
-            answer = self.call_once(instance, request.clone(), limit, &mut hear).await;
-            // The connection broke before the agent had said a word: it most likely never began, and if it did, the next one
-            // waits for it.
-            let is_lost = !heard && matches!(answer, Err(AgentError::Incus(IncusError::Interrupted { .. })));
-            if !is_lost || call == CALLS_MAX {
-                break;
-            }
+        let mut heard = false;
+        let mut hear = |report| {
+            heard = true;
+            on_report(report);
+        };
+        let mut answer = self.call_once(instance, request.clone(), limit, &mut hear).await;
+        // The connection broke before the agent had said a word: it most likely never began, and if it did, the next one
+        // waits for it.
+        if !heard && matches!(answer, Err(AgentError::Incus(IncusError::Interrupted { .. }))) {
             self.progress(Some(instance), "the call did not get through; calling again".to_owned());
+            answer = self.call_once(instance, request.clone(), limit, on_report).await;
         }
         if let Err(AgentError::Cut { code: Exited::NOT_FOUND, .. }) = answer {
             self.bring_agent(instance).await?;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bascule_incus::Status;
+use bascule_incus::{Instance, Status};
 use bascule_plan::agent::{Evidence, Mode, Outcome, Report};
 use bascule_plan::event::{Event, Failure, INSTANCE_FIRST, ThingKind};
 use bascule_plan::{Line, MachineAction, Plan};
+use futures_util::future;
 use futures_util::stream::{self, StreamExt};
 
 use crate::{AgentError, EngineError, Run};
@@ -101,23 +102,33 @@ fn is_kept(line: &Line) -> bool {
 }
 
 impl Run {
-    /// Asks Incus for the things around, and every running instance for its whole line, in one call each. Changes
+    /// Asks Incus for the things around and, meanwhile, every running instance for its whole line, in one call each. Changes
     /// nothing, and emits nothing.
     pub async fn check(&self, plan: &Plan) -> Result<Checked, EngineError> {
         plan.check().map_err(EngineError::Plan)?;
         self.count_instances(plan.lines.len());
-        let mut things = Vec::new();
-        let mut instances = BTreeMap::new();
-        if let Some(world) = &plan.world {
-            things.extend(self.check_world(world).await?);
-            let is_project = |thing: &Thing| thing.kind == ThingKind::Project && thing.outcome == Outcome::Unchanged;
-            let project_exists = things.iter().any(is_project);
-            things.extend(self.check_images(plan, self.shows_shared(project_exists)).await?);
-            let existing = self.engine.incus.instances(&self.project).await?;
-            instances.extend(existing.into_iter().map(|instance| (instance.name.clone(), instance)));
-        }
+        let (things, lines) = future::try_join(self.check_around(plan), self.check_lines(plan)).await?;
+        Ok(Checked { things, lines })
+    }
+
+    async fn check_around(&self, plan: &Plan) -> Result<Vec<Thing>, EngineError> {
+        let Some(world) = &plan.world else { return Ok(Vec::new()) };
+        let mut things = self.check_world(world).await?;
+        let is_project = |thing: &Thing| thing.kind == ThingKind::Project && thing.outcome == Outcome::Unchanged;
+        let project_exists = things.iter().any(is_project);
+        things.extend(self.check_images(plan, self.shows_shared(project_exists)).await?);
+        Ok(things)
+    }
+
+    async fn check_lines(&self, plan: &Plan) -> Result<Vec<CheckedLine>, EngineError> {
+        let existing = match plan.world {
+            Some(_) => self.engine.incus.instances(&self.project).await?,
+            None => Vec::new(),
+        };
+        let instances: BTreeMap<&str, &Instance> =
+            existing.iter().map(|instance| (instance.name.as_str(), instance)).collect();
         let checks = plan.lines.iter().map(|line| async {
-            let existing = instances.get(&line.instance);
+            let existing = instances.get(line.instance.as_str()).copied();
             let machine = line.machine.as_ref().and_then(|machine| self.machine_differs(machine, existing));
             let runs = existing.is_some_and(|instance| instance.status == Status::Running);
             let may_ask = is_kept(line) && (runs || line.machine.is_none());
@@ -128,8 +139,7 @@ impl Run {
             };
             CheckedLine { machine, failure, findings }
         });
-        let lines = stream::iter(checks).buffered(self.engine.parallel.agents).collect().await;
-        Ok(Checked { things, lines })
+        Ok(stream::iter(checks).buffered(self.engine.parallel.agents).collect().await)
     }
 
     pub(crate) async fn ask(&self, line: &Line) -> Result<Vec<Finding>, EngineError> {

@@ -4,6 +4,7 @@ use bascule_incus::{Config, Error as IncusError};
 use bascule_plan::World;
 use bascule_plan::agent::Outcome;
 use bascule_plan::event::ThingKind;
+use futures_util::future;
 
 use crate::check::Thing;
 use crate::{EngineError, Run};
@@ -11,9 +12,13 @@ use crate::{EngineError, Run};
 impl Run {
     pub(crate) async fn check_world(&self, world: &World) -> Result<Vec<Thing>, EngineError> {
         let incus = &self.engine.incus;
-        let project = incus.project(&world.project).await?;
-        let network = incus.network(self.shows_shared(project.is_some()), &world.bridge).await?;
-        if incus.storage_pool(&world.pool).await?.is_none() {
+        let bridge = async {
+            let project = incus.project(&world.project).await?;
+            let network = incus.network(self.shows_shared(project.is_some()), &world.bridge).await?;
+            Ok((project, network))
+        };
+        let ((project, network), pool) = future::try_join(bridge, incus.storage_pool(&world.pool)).await?;
+        if pool.is_none() {
             return Err(EngineError::World {
                 what: format!("Incus has no storage pool `{}`", world.pool),
                 hint: "make it with `incus storage create`, or name another in [incus] pool".to_owned(),

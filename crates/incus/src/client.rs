@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::header::{ETAG, IF_MATCH};
-use reqwest::{Method, StatusCode};
+use http::header::{ETAG, IF_MATCH};
+use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -15,7 +15,7 @@ use crate::api::Incus;
 use crate::events::Events;
 use crate::operations::Operation;
 use crate::tls::Identity;
-use crate::transport::{Answer, REQUEST_TIMEOUT, Transport};
+use crate::transport::{Answer, Transport};
 use crate::types::{
     Changes, Config, Exec, Exited, Image, Instance, InstanceFile, InstancePatch, Network, NewImage, NewInstance,
     Profile, Progress, Project, Publish, Server, Space, StopMode, StoragePool, Terminal, Volume,
@@ -85,7 +85,7 @@ impl Client {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<Option<T>> {
-        let request = self.transport.request(Method::GET, path, query).timeout(REQUEST_TIMEOUT);
+        let request = self.transport.request(Method::GET, path, query)?;
         match self.transport.answer(doing, request).await {
             Ok(Answer::Sync(value)) => {
                 serde_json::from_value(value).map(Some).map_err(|source| Error::malformed(doing, source))
@@ -105,7 +105,7 @@ impl Client {
         query: &[(&str, &str)],
         body: &Value,
     ) -> Result<Value> {
-        let request = self.transport.request(method, path, query).json(body).timeout(REQUEST_TIMEOUT);
+        let request = self.transport.request(method, path, query)?.json(body);
         match self.transport.answer(doing, request).await? {
             Answer::Sync(value) => Ok(value),
             Answer::Async(operation) => Ok(self.finished(doing, operation, self.operation_timeout).await?.metadata),
@@ -125,15 +125,14 @@ impl Client {
         edit: impl Fn(&mut Value) + Send,
     ) -> Result<()> {
         for _ in 0..UPDATE_ATTEMPTS {
-            let request = self.transport.request(Method::GET, path, query).timeout(REQUEST_TIMEOUT);
-            let response = self.transport.send(doing, request).await?;
-            let etag = response.headers().get(ETAG).cloned();
+            let read = self.transport.send(doing, self.transport.request(Method::GET, path, query)?).await?;
+            let etag = read.headers().get(ETAG).cloned();
             let mut object: Value =
-                response.json().await.map_err(|source| Error::interrupted(doing, source.without_url()))?;
+                serde_json::from_slice(read.body()).map_err(|source| Error::malformed(doing, source))?;
             let mut object = object["metadata"].take();
             edit(&mut object);
 
-            let mut request = self.transport.request(Method::PUT, path, query).json(&object).timeout(REQUEST_TIMEOUT);
+            let mut request = self.transport.request(Method::PUT, path, query)?.json(&object);
             if let Some(etag) = etag {
                 request = request.header(IF_MATCH, etag);
             }

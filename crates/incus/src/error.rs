@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::connection::Unanswered;
 use crate::tls;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -114,20 +115,16 @@ impl Error {
     }
 
     /// Sorts a request that got no whole answer.
-    pub(crate) fn unanswered(address: &str, doing: &str, error: reqwest::Error) -> Self {
-        // A URL may carry a websocket's secret.
-        let error = error.without_url();
-        if error.is_connect() {
-            let why = io_error(&error).map_or(Unreachable::Other, |error| match error.kind() {
-                io::ErrorKind::NotFound => Unreachable::NoSocket,
-                io::ErrorKind::ConnectionRefused => Unreachable::Refused,
-                io::ErrorKind::PermissionDenied => Unreachable::PermissionDenied,
-                _ if tls::is_other_certificate(error) => Unreachable::OtherCertificate,
-                _ => Unreachable::Other,
-            });
-            return Self::Unreachable { address: address.to_owned(), why, source: error.into() };
-        }
-        Self::Interrupted { doing: doing.to_owned(), source: error.into() }
+    pub(crate) fn unanswered(address: &str, doing: &str, error: Unanswered) -> Self {
+        let Unanswered::Connect(error) = error else { return Self::interrupted(doing, error) };
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => Unreachable::NoSocket,
+            io::ErrorKind::ConnectionRefused => Unreachable::Refused,
+            io::ErrorKind::PermissionDenied => Unreachable::PermissionDenied,
+            _ if tls::is_other_certificate(&error) => Unreachable::OtherCertificate,
+            _ => Unreachable::Other,
+        };
+        Self::Unreachable { address: address.to_owned(), why, source: error.into() }
     }
 
     pub(crate) fn interrupted(doing: &str, source: impl Into<Source>) -> Self {
@@ -137,15 +134,4 @@ impl Error {
     pub(crate) fn malformed(doing: &str, source: impl Into<Source>) -> Self {
         Self::Malformed { doing: doing.to_owned(), source: source.into() }
     }
-}
-
-fn io_error(error: &reqwest::Error) -> Option<&io::Error> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io);
-        }
-        cause = error.source();
-    }
-    None
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, Stream, StreamExt, future};
-use reqwest::Method;
+use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use crate::client::Client;
 use crate::events::Watch;
 use crate::operations::Operation;
-use crate::transport::{Answer, REQUEST_TIMEOUT, WebSocket};
+use crate::transport::{Answer, WebSocket};
 use crate::types::{Exec, Exited, STDERR_TAIL_BYTES, Stdin};
 use crate::{Error, Result};
 
@@ -95,8 +95,7 @@ pub(crate) async fn begin<const STREAMS: usize>(
 
 async fn make(client: &Client, doing: &str, project: &str, instance: &str, body: &Value) -> Result<(Operation, Watch)> {
     let path = ["instances", instance, "exec"];
-    let request =
-        client.transport.request(Method::POST, &path, &[("project", project)]).json(body).timeout(REQUEST_TIMEOUT);
+    let request = client.transport.request(Method::POST, &path, &[("project", project)])?.json(body);
     match client.transport.answer(doing, request).await? {
         Answer::Async(operation) => {
             let watch = client.events.watch(&operation.id);

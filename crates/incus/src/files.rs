@@ -1,13 +1,17 @@
 //! Files of an instance.
 
 use bytes::Bytes;
-use reqwest::Method;
-use reqwest::header::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::client::Client;
-use crate::transport::Answer;
+use crate::transport::{Answer, full};
 use crate::types::{FileKind, InstanceFile};
 use crate::{Error, Result};
+
+const TYPE: HeaderName = HeaderName::from_static("x-incus-type");
+const UID: HeaderName = HeaderName::from_static("x-incus-uid");
+const GID: HeaderName = HeaderName::from_static("x-incus-gid");
+const MODE: HeaderName = HeaderName::from_static("x-incus-mode");
 
 pub(crate) async fn push(client: &Client, project: &str, instance: &str, path: &str, file: InstanceFile) -> Result<()> {
     let doing = format!("write {path} on {instance}");
@@ -18,14 +22,15 @@ pub(crate) async fn push(client: &Client, project: &str, instance: &str, path: &
     };
     let mut request = client
         .transport
-        .request(Method::POST, &["instances", instance, "files"], &[("project", project), ("path", path)])
-        .header("X-Incus-type", kind)
-        .header("X-Incus-uid", file.uid)
-        .header("X-Incus-gid", file.gid)
+        .request(Method::POST, &["instances", instance, "files"], &[("project", project), ("path", path)])?
+        .header(TYPE, HeaderValue::from_static(kind))
+        .header(UID, file.uid.into())
+        .header(GID, file.gid.into())
         .timeout(client.operation_timeout)
-        .body(content);
+        .body(full(content));
     if kind != "symlink" {
-        request = request.header("X-Incus-mode", format!("{:04o}", file.mode));
+        let mode = HeaderValue::from_str(&format!("{:04o}", file.mode));
+        request = request.header(MODE, mode.map_err(|source| Error::malformed(&doing, source))?);
     }
     match client.transport.answer(&doing, request).await? {
         Answer::Sync(_) => Ok(()),
@@ -37,31 +42,25 @@ pub(crate) async fn pull(client: &Client, project: &str, instance: &str, path: &
     let doing = format!("read {path} on {instance}");
     let request = client
         .transport
-        .request(Method::GET, &["instances", instance, "files"], &[("project", project), ("path", path)])
+        .request(Method::GET, &["instances", instance, "files"], &[("project", project), ("path", path)])?
         .timeout(client.operation_timeout);
     let response = match client.transport.send(&doing, request).await {
         Ok(response) => response,
         Err(Error::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let headers = response.headers().clone();
-    let content = response.bytes().await.map_err(|source| Error::interrupted(&doing, source.without_url()))?;
-    let number = |name: &str, radix: u32| {
-        let value = text(&headers, name).and_then(|text| u32::from_str_radix(text, radix).ok());
+    let (head, content) = response.into_parts();
+    let number = |name: HeaderName, radix: u32| {
+        let value = text(&head.headers, &name).and_then(|text| u32::from_str_radix(text, radix).ok());
         value.ok_or_else(|| Error::malformed(&doing, format!("no number in {name}")))
     };
-    let kind = match text(&headers, "X-Incus-type") {
+    let kind = match text(&head.headers, &TYPE) {
         Some("file") => FileKind::File(content),
         Some("directory") => FileKind::Directory,
         Some("symlink") => FileKind::Symlink(String::from_utf8_lossy(&content).trim_end().to_owned()),
         other => return Err(Error::malformed(&doing, format!("a file of type {other:?}"))),
     };
-    Ok(Some(InstanceFile {
-        kind,
-        uid: number("X-Incus-uid", 10)?,
-        gid: number("X-Incus-gid", 10)?,
-        mode: number("X-Incus-mode", 8)?,
-    }))
+    Ok(Some(InstanceFile { kind, uid: number(UID, 10)?, gid: number(GID, 10)?, mode: number(MODE, 8)? }))
 }
 
 pub(crate) async fn delete(client: &Client, project: &str, instance: &str, path: &str) -> Result<()> {
@@ -73,6 +72,6 @@ pub(crate) async fn delete(client: &Client, project: &str, instance: &str, path:
         .map(drop)
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use futures_util::stream;
-use reqwest::multipart::{Form, Part};
-use reqwest::{Body, Method};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -75,16 +77,30 @@ async fn upload(
     let metadata_bytes = size(&new.metadata).await?;
     let rootfs_bytes = size(&new.rootfs).await?;
     let counter = Counter { sent: Arc::default(), total_bytes: metadata_bytes + rootfs_bytes, progress };
-    let metadata =
-        Part::stream_with_length(body(&new.metadata, counter.clone()).await?, metadata_bytes).file_name("metadata.tar");
-    let rootfs = Part::stream_with_length(body(&new.rootfs, counter).await?, rootfs_bytes).file_name("rootfs.tar");
+    // A form as RFC 7578 has it. The digest of the content, as its boundary, is not in the content.
+    let part = |name: &str| {
+        let disposition = format!("form-data; name=\"{name}\"; filename=\"{name}.tar\"");
+        format!("\r\n--{fingerprint}\r\nContent-Disposition: {disposition}\r\n\r\n")
+    };
+    let (before_metadata, before_rootfs) = (part("metadata"), part("rootfs"));
+    let end = format!("\r\n--{fingerprint}--\r\n");
+    let text_bytes = (before_metadata.len() + before_rootfs.len() + end.len()) as u64;
+    let text = |text: String| stream::once(async { Ok(Bytes::from(text)) });
+    // The order counts: Incus reads the metadata first.
+    let form = text(before_metadata)
+        .chain(content(&new.metadata, counter.clone()).await?)
+        .chain(text(before_rootfs))
+        .chain(content(&new.rootfs, counter.clone()).await?)
+        .chain(text(end));
+    let header = |value: String| HeaderValue::try_from(value).map_err(|source| Error::malformed(doing, source));
     let request = client
         .transport
-        .request(Method::POST, &["images"], &[("project", project)])
-        .header("X-Incus-fingerprint", fingerprint)
+        .request(Method::POST, &["images"], &[("project", project)])?
+        .header(HeaderName::from_static("x-incus-fingerprint"), header(fingerprint.to_owned())?)
+        .header(CONTENT_TYPE, header(format!("multipart/form-data; boundary={fingerprint}"))?)
+        .header(CONTENT_LENGTH, (counter.total_bytes + text_bytes).into())
         .timeout(client.operation_timeout)
-        // The order counts: Incus reads the metadata first.
-        .multipart(Form::new().part("metadata", metadata).part("rootfs", rootfs));
+        .body(StreamBody::new(form.map_ok(Frame::data)).boxed_unsync());
     match client.transport.answer(doing, request).await? {
         Answer::Sync(_) => Ok(()),
         Answer::Async(operation) => client.finished(doing, operation, client.operation_timeout).await.map(drop),
@@ -177,10 +193,10 @@ struct Counter {
     progress: Option<Progress>,
 }
 
-/// The file as the body of a request, read as it is sent.
-async fn body(path: &Path, counter: Counter) -> Result<Body> {
+/// What is in a file, read as it is sent.
+async fn content(path: &Path, counter: Counter) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>> {
     let file = File::open(path).await.map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    Ok(Body::wrap_stream(stream::try_unfold((file, counter), |(mut file, counter)| async move {
+    Ok(stream::try_unfold((file, counter), |(mut file, counter)| async move {
         let mut chunk = vec![0; CHUNK_BYTES];
         let n = file.read(&mut chunk).await?;
         if n == 0 {
@@ -192,7 +208,7 @@ async fn body(path: &Path, counter: Counter) -> Result<Body> {
             progress(Transferred { sent_bytes, total_bytes: counter.total_bytes });
         }
         Ok(Some((Bytes::from(chunk), (file, counter))))
-    })))
+    }))
 }
 
 #[derive(Deserialize)]

@@ -8,6 +8,7 @@
 
 mod api;
 mod client;
+mod connection;
 mod error;
 mod events;
 mod exec;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
+use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::events::{Signal, Watch};
-use crate::transport::{Answer, REQUEST_TIMEOUT, Transport};
+use crate::transport::{Answer, Transport};
 use crate::{Error, Result};
 
 /// After so long without an event the operation is read again. Events do not get lost; but Incus answers the request
@@ -85,7 +85,7 @@ impl Watch {
 }
 
 async fn fetch(transport: &Transport, doing: &str, id: &str) -> Result<Operation> {
-    let request = transport.request(Method::GET, &["operations", id], &[]).timeout(REQUEST_TIMEOUT);
+    let request = transport.request(Method::GET, &["operations", id], &[])?;
     match transport.answer(doing, request).await {
         Ok(Answer::Async(operation)) => Ok(operation),
         Ok(Answer::Sync(value)) => serde_json::from_value(value).map_err(|source| Error::malformed(doing, source)),

@@ -1,6 +1,6 @@
 //! The server, its projects, and their profiles.
 
-use reqwest::Method;
+use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

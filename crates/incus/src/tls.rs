@@ -7,7 +7,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use sha2::{Digest as _, Sha256};
 
@@ -50,14 +50,6 @@ pub(crate) fn pinned(identity: Identity<'_>, server_certificate: &str) -> Result
             builder.dangerous().with_custom_certificate_verifier(verifier).with_client_auth_cert(vec![own], key)
         })
         .map_err(|source| Error::Credential { what: "the client's certificate with its key", source: source.into() })
-}
-
-/// For a connection that is never encrypted.
-pub(crate) fn none() -> Result<ClientConfig> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|source| Error::malformed("set up the client", source))?;
-    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
 /// Whether a connection failed because the pinned certificate is not the one that was shown.

@@ -1,6 +1,6 @@
 //! Storage pools and the custom volumes in them.
 
-use reqwest::Method;
+use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -5,10 +5,11 @@ use bascule_engine::Run;
 use bascule_incus::Status;
 use bascule_roles::{Existing, Facts};
 use bascule_spec::{Endpoint, Ops, Platform};
+use futures_util::{TryFutureExt as _, future};
 
 use crate::{ReleaseError, record};
 
-/// Reads all that planning needs to know: from Incus, in three requests, and of the run's secrets their fingerprints.
+/// Reads all that planning needs to know: from Incus, in three requests at once, and of the run's secrets their fingerprints.
 pub async fn observe(run: &Run, platform: &Platform) -> Result<Facts, ReleaseError> {
     let incus = run.incus();
     let of_ops = platform.ops_instance().map(|_| Ops::AGE_KEY);
@@ -16,11 +17,15 @@ pub async fn observe(run: &Run, platform: &Platform) -> Result<Facts, ReleaseErr
     let secrets = secrets.filter_map(|name| Some((name.to_owned(), run.fingerprint(name)?))).collect();
     let project = platform.incus.project.as_str();
     // Elsewhere the bridge is made by `host up`, and who is restricted to a project is not told of the host's own cards.
-    let mtu = match platform.incus.endpoint {
-        Endpoint::Socket(_) => incus.uplink_mtu().await?,
-        Endpoint::Https(_) => None,
+    let mtu = async {
+        match platform.incus.endpoint {
+            Endpoint::Socket(_) => incus.uplink_mtu().await,
+            Endpoint::Https(_) => Ok(None),
+        }
     };
-    let found_instances = incus.instances(project).await?;
+    let mtu = mtu.map_err(ReleaseError::from);
+    let found_instances = incus.instances(project).map_err(ReleaseError::from);
+    let (mtu, found_instances, keys) = future::try_join3(mtu, found_instances, record::keys(incus, project)).await?;
     let mut instances = BTreeMap::new();
     let mut addresses = BTreeMap::new();
     let mut holder = None;
@@ -41,6 +46,6 @@ pub async fn observe(run: &Run, platform: &Platform) -> Result<Facts, ReleaseErr
         instances.insert(instance.name, existing);
     }
     let addresses = bascule_spec::allocate(platform, &addresses)?;
-    let releases = record::read(&record::keys(incus, project).await?)?;
+    let releases = record::read(&keys)?;
     Ok(Facts { instances, addresses, holder, releases, mtu, secrets, out_of_rotation: BTreeSet::new() })
 }

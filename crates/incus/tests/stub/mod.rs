@@ -3,6 +3,7 @@
 mod server;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bascule_incus::{Changes, Client, Error, Exec, Incus, StopMode, Terminal, TerminalSize, Unreachable};
@@ -10,6 +11,7 @@ use serde_json::json;
 use server::{Script, Server, Stream, WithId, operation};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::conformance::assert_error;
 
@@ -201,4 +203,55 @@ async fn a_connection_that_breaks_in_the_middle_leaves_open_whether_the_change_w
         () = hang_up => unreachable!(),
     };
     assert_error!(result, Interrupted);
+}
+
+/// Answers every request on a connection, until the client closes it.
+async fn answer_all(mut stream: tokio::net::UnixStream) {
+    let body = json!({ "type": "sync", "metadata": { "name": "p", "config": {} } }).to_string();
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let mut asked = Vec::new();
+    while stream.read_buf(&mut asked).await.is_ok_and(|read| read > 0) {
+        if asked.ends_with(b"\r\n\r\n") {
+            asked.clear();
+            tokio::task::yield_now().await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+}
+
+/// Like Incus 6.0, which reads the first bytes of a connection before it accepts the next one. On several threads, where a
+/// client with a pool opens one too many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_connection_is_used_again_and_none_is_opened_that_says_nothing() {
+    let (_folder, listener, client) = bare_socket();
+    let accepted = AtomicUsize::new(0);
+    let serve = async {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let spoke = tokio::time::timeout(Duration::from_secs(10), stream.readable()).await;
+            spoke.expect("a connection that says nothing").unwrap();
+            accepted.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(answer_all(stream));
+        }
+    };
+    let ask = async {
+        for _ in 0..10 {
+            client.project("p").await.unwrap();
+        }
+        assert_eq!(accepted.load(Ordering::Relaxed), 1, "one request after the other");
+        let asking = async |client: Client| {
+            for _ in 0..100 {
+                client.project("p").await.unwrap();
+            }
+        };
+        let mut at_once: JoinSet<()> = (0..8).map(|_| asking(client.clone())).collect();
+        while let Some(done) = at_once.join_next().await {
+            done.unwrap();
+        }
+        assert_eq!(accepted.load(Ordering::Relaxed), 8, "eight requests at once");
+    };
+    tokio::select! {
+        () = ask => {}
+        () = serve => unreachable!(),
+    }
 }
