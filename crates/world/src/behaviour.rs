@@ -48,6 +48,11 @@ impl Model {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How long it takes until a load balancer sends requests to a replica that was started.
+    pub(crate) fn recovers_in_ms(&self) -> u64 {
+        self.warm_up_ms + CHECKS_MS
+    }
+
     pub(crate) fn make_sick(&self, commit: &str) {
         self.state().sick.insert(commit.to_owned());
     }

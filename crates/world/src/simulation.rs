@@ -30,11 +30,13 @@ pub struct Failed {
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\n{}", self.violation, self.course)?;
+        let replay = "cargo test --profile world -p bascule-world --test level2 seeds";
+        // In front, since the rest is long and logs are cut.
+        writeln!(f, "to replay it: SEED={} {replay}\n{}\n{}", self.seed, self.violation, self.course)?;
         for said in &self.log {
             writeln!(f, "{said}")?;
         }
-        write!(f, "to replay it: SEED={} cargo test --profile world -p bascule-world --test level2 seeds", self.seed)
+        Ok(())
     }
 }
 

@@ -69,6 +69,8 @@ struct Seen {
     served: BTreeSet<String>,
     /// Instances that a fault took: of their groups nothing is promised until they were mended.
     taken: BTreeSet<String>,
+    /// Those of them that were mended and have not been seen in service yet, until when that may take.
+    recovering: BTreeMap<String, u64>,
     eyes_closed: bool,
 }
 
@@ -94,9 +96,13 @@ impl Watch {
         self.seen().taken.insert(instance.to_owned());
     }
 
-    /// Everything that faults took was mended.
+    /// Everything that faults took was mended. A replica whose deploy was cut off is started, and nobody waits for load
+    /// balancers to see that.
     pub(crate) fn mended(&self) {
-        self.seen().taken.clear();
+        let until_ms = self.machines.time.now_ms() + self.machines.model.recovers_in_ms();
+        let mut seen = self.seen();
+        let taken = std::mem::take(&mut seen.taken);
+        seen.recovering.extend(taken.into_iter().map(|instance| (instance, until_ms)));
     }
 
     /// An operator's process has changed something in Incus. The lock itself anybody may try to take, and the project it
@@ -126,6 +132,8 @@ impl Watch {
     }
 
     fn looked(&self, seen: &mut Seen) -> Result<(), Violation> {
+        let now_ms = self.machines.time.now_ms();
+        seen.recovering.retain(|_, until_ms| now_ms < *until_ms);
         if self.platform.load_balancer.topology == Topology::BlueGreen {
             self.colours(seen)?;
         }
@@ -216,6 +224,7 @@ fn one_at_a_time(
 ) -> Result<(), Violation> {
     let (up, down): (Vec<&Instance>, Vec<&Instance>) = group.iter().copied().partition(|instance| serves(instance));
     seen.served.extend(up.iter().map(|instance| instance.name.clone()));
+    seen.recovering.retain(|name, _| up.iter().all(|instance| instance.name != *name));
     let down: Vec<&str> =
         down.iter().map(|instance| instance.name.as_str()).filter(|name| seen.served.contains(*name)).collect();
     if down.len() > 1 && !took_any(group, seen) {
@@ -226,7 +235,7 @@ fn one_at_a_time(
 }
 
 fn took_any(group: &[&Instance], seen: &Seen) -> bool {
-    group.iter().any(|instance| seen.taken.contains(&instance.name))
+    group.iter().any(|instance| seen.taken.contains(&instance.name) || seen.recovering.contains_key(&instance.name))
 }
 
 /// The colour and the generation that HAProxy's maps say.
