@@ -9,6 +9,10 @@ use bascule_spec::{Colour, Component, Instance, Platform, Role, Topology};
 
 use crate::machines::Machines;
 
+/// What the firewall loads.
+const RULES: &str = "/etc/bascule/firewall.nft";
+/// The rules that the kernel has: gone after a boot, as everything below `/run`.
+pub(crate) const KERNEL_RULES: &str = "/run/bascule/firewall";
 const COLOUR_MAP: &str = "/etc/haproxy/colour.map";
 const MAPS: [&str; 2] = [COLOUR_MAP, "/etc/haproxy/generation.map"];
 pub(crate) const SCRIPTS: &str = "/usr/local/lib/bascule";
@@ -162,8 +166,9 @@ impl Model {
         })
     }
 
-    /// A booted HAProxy reads its maps from disk.
+    /// A booted HAProxy reads its maps from disk, as the kernel gets the rules of the firewall.
     pub(crate) fn boot(&self, machine: &Machine, name: &str) {
+        boot_firewall(machine);
         for path in MAPS {
             self.state().runtime_maps.remove(&(name.to_owned(), path.to_owned()));
             self.haproxy_map(machine, name, path);
@@ -268,16 +273,22 @@ impl Model {
 /// What the kernel has of the firewall's rules.
 pub(crate) fn furnish_firewall(machine: &Machine) {
     machine.on_command(&format!("{SCRIPTS}/firewall"), |machine, argv| {
-        const LOADED: &str = "/run/bascule/firewall";
-        let rules = machine.content("/etc/bascule/firewall.nft").unwrap_or_default();
+        let rules = machine.content(RULES).unwrap_or_default();
         match argv.get(1).map(String::as_str) {
-            Some("check") => Finished::exited(i32::from(machine.content(LOADED) != Some(rules)), ""),
+            Some("check") => Finished::exited(i32::from(machine.content(KERNEL_RULES) != Some(rules)), ""),
             _ => {
-                machine.put_file(LOADED, rules);
+                machine.put_file(KERNEL_RULES, rules);
                 Finished::exited(0, "")
             }
         }
     });
+}
+
+/// At a boot the kernel has no rules, and the unit loads those that there are.
+fn boot_firewall(machine: &Machine) {
+    if let Some(rules) = machine.content(RULES).filter(|_| machine.is_active("bascule-firewall.service")) {
+        machine.put_file(KERNEL_RULES, rules);
+    }
 }
 
 /// Counts the moments at which HAProxy reads its files.
@@ -310,13 +321,12 @@ const SERVICES: [(&str, &str); 6] = [
 ];
 
 /// Which files a service reads when it starts, and which also when it reloads.
-const READS: [(&str, &[&str], &[&str]); 6] = [
+const READS: [(&str, &[&str], &[&str]); 5] = [
     ("haproxy.service", &[], &["/etc/haproxy/haproxy.cfg"]),
     ("ssh.service", &["/etc/ssh/ssh_host_ed25519_key.pub"], &["/etc/ssh/sshd_config.d/10-bascule.conf"]),
     ("systemd-journald.service", &["/etc/systemd/journald.conf.d/zz-bascule.conf"], &[]),
     ("fail2ban.service", &["/etc/fail2ban/jail.local"], &[]),
     ("prometheus-node-exporter.service", &["/etc/default/prometheus-node-exporter"], &[]),
-    ("bascule-firewall.service", &[], &["/etc/bascule/firewall.nft"]),
 ];
 
 const OF_THE_BASE: [&str; 3] = ["systemd-journald.service", "apt-daily.timer", "apt-daily-upgrade.timer"];

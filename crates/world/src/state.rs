@@ -5,6 +5,7 @@ use bascule_roles::{ColourRelease, ColourState};
 use bascule_spec::Role;
 
 use crate::World;
+use crate::behaviour::KERNEL_RULES;
 
 impl World {
     /// Everything a run leaves behind, for comparing two worlds: files, services, HAProxy's maps, what is recorded.
@@ -68,12 +69,14 @@ const SERVICES: [&str; 8] = [
     "incus.service",
 ];
 
-/// Not the agent nor what it remembers, nor what lives in memory, nor what a killed one left beside a file's place.
+/// Not the agent nor what it remembers, nor what lives in memory but for the kernel's rules, nor what a killed one left beside
+/// a file's place.
 fn is_goal(path: &str) -> bool {
-    !path.starts_with("/usr/local/lib/bascule/agent-")
-        && !path.starts_with("/var/lib/bascule")
-        && !path.starts_with("/run")
-        && !path.contains(".bascule-")
+    path == KERNEL_RULES
+        || !path.starts_with("/usr/local/lib/bascule/agent-")
+            && !path.starts_with("/var/lib/bascule")
+            && !path.starts_with("/run")
+            && !path.contains(".bascule-")
 }
 
 /// Two worlds have different keys, and so different certificates.
