@@ -127,6 +127,14 @@ impl Error {
         Self::Unreachable { address: address.to_owned(), why, source: error.into() }
     }
 
+    /// The same error, of a request that came after Incus had taken a change on: that may have been made.
+    pub(crate) fn after_acceptance(self, doing: &str) -> Self {
+        match self {
+            Self::Unreachable { source, .. } => Self::interrupted(doing, source),
+            error => error,
+        }
+    }
+
     pub(crate) fn interrupted(doing: &str, source: impl Into<Source>) -> Self {
         Self::Interrupted { doing: doing.to_owned(), source: source.into() }
     }

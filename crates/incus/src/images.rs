@@ -196,9 +196,11 @@ struct Counter {
 /// What is in a file, read as it is sent.
 async fn content(path: &Path, counter: Counter) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>> {
     let file = File::open(path).await.map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    Ok(stream::try_unfold((file, counter), |(mut file, counter)| async move {
+    let path = path.display().to_string();
+    Ok(stream::try_unfold((file, counter, path), |(mut file, counter, path)| async move {
         let mut chunk = vec![0; CHUNK_BYTES];
-        let n = file.read(&mut chunk).await?;
+        let read = file.read(&mut chunk).await;
+        let n = read.map_err(|error| io::Error::new(error.kind(), format!("cannot read {path}: {error}")))?;
         if n == 0 {
             return Ok::<_, io::Error>(None);
         }
@@ -207,7 +209,7 @@ async fn content(path: &Path, counter: Counter) -> Result<impl Stream<Item = io:
         if let Some(progress) = &counter.progress {
             progress(Transferred { sent_bytes, total_bytes: counter.total_bytes });
         }
-        Ok(Some((Bytes::from(chunk), (file, counter))))
+        Ok(Some((Bytes::from(chunk), (file, counter, path))))
     }))
 }
 

@@ -54,7 +54,7 @@ impl Watch {
         let end = tokio::time::timeout(timeout, self.end(doing, operation, &mut last_status)).await;
         match end {
             Ok(Ok(operation)) => operation.outcome(doing),
-            Ok(Err(error)) => Err(error),
+            Ok(Err(error)) => Err(error.after_acceptance(doing)),
             Err(_) => Err(Error::Timeout { doing: doing.to_owned(), after: timeout, operation: label, last_status }),
         }
     }

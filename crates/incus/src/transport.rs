@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_TYPE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::upgrade::{self, Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_acc
 use tokio_tungstenite::tungstenite::protocol::Role;
 use url::Url;
 
-use crate::connection::{self, Body, Connections, Unanswered, Way};
+use crate::connection::{Body, Connections, Unanswered, Upgrade, Way};
 use crate::operations::Operation;
 use crate::quiet::QuietWrites;
 use crate::tls::{self, Identity};
@@ -139,12 +139,13 @@ impl Transport {
         let path = request.request.uri().path().to_owned();
         let asked = async {
             match (self.connections.ask(request.request).await, again) {
-                (Err(Unanswered::Broken(_)), Some(again)) => self.connections.ask(again).await,
+                (Err(Unanswered::Broken(_)), Some(again)) => self.connections.ask_anew(again).await,
                 (answer, _) => answer,
             }
         };
         let answer = within(request.timeout, asked).await;
-        let answer = answer.map_err(|source| Error::unanswered(&self.address, doing, source))?;
+        let (answer, connection) = answer.map_err(|source| Error::unanswered(&self.address, doing, source))?;
+        self.connections.keep(connection).await;
         tracing::debug!(doing, path, status = answer.status().as_u16(), "Incus answered");
         if answer.status().is_success() { Ok(answer) } else { Err(refused(doing, &answer)) }
     }
@@ -163,7 +164,6 @@ impl Transport {
     }
 
     pub(crate) async fn websocket(&self, doing: &str, segments: &[&str], query: &[(&str, &str)]) -> Result<WebSocket> {
-        let unanswered = |source| Error::unanswered(&self.address, doing, source);
         let key = generate_key();
         let key_value = HeaderValue::from_str(&key).map_err(|source| Error::malformed(doing, source))?;
         let request = self
@@ -172,18 +172,16 @@ impl Transport {
             .header(UPGRADE, HeaderValue::from_static("websocket"))
             .header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
             .header(SEC_WEBSOCKET_KEY, key_value);
-        let asked = self.connections.ask_alone(request.request);
-        let answer = within(WEBSOCKET_TIMEOUT, asked).await.map_err(unanswered)?;
-        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let answer = within(WEBSOCKET_TIMEOUT, connection::whole(answer)).await.map_err(unanswered)?;
-            return Err(refused(doing, &answer));
-        }
-        let accepted = answer.headers().get(SEC_WEBSOCKET_ACCEPT);
+        let asked = within(WEBSOCKET_TIMEOUT, self.connections.upgrade(request.request)).await;
+        let (head, stream) = match asked.map_err(|source| Error::unanswered(&self.address, doing, source))? {
+            Upgrade::Made(head, stream) => (head, stream),
+            Upgrade::Refused(answer) => return Err(refused(doing, &answer)),
+        };
+        let accepted = head.get(SEC_WEBSOCKET_ACCEPT);
         if accepted.is_none_or(|value| value != &derive_accept_key(key.as_bytes())) {
             return Err(Error::malformed(doing, "another websocket than the one that was asked for"));
         }
-        let stream = upgrade::on(answer).await.map_err(Unanswered::Broken).map_err(unanswered)?;
-        Ok(WebSocketStream::from_raw_socket(QuietWrites(TokioIo::new(stream)), Role::Client, None).await)
+        Ok(WebSocketStream::from_raw_socket(QuietWrites(stream), Role::Client, None).await)
     }
 }
 
