@@ -51,9 +51,9 @@ pool_source = "/var/lib/incus/storage-pools/default"
 
 /// The platform that shall live there, as a machine of an operator has it: one page behind one load balancer.
 pub(super) struct Site {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// Another one's home: only the age key is in it. Absent for the first, who works as whoever runs the tests.
-    home: Option<TempDir>,
+    pub(super) home: Option<TempDir>,
 }
 
 impl Site {
