@@ -57,7 +57,7 @@ pub(crate) fn session(
         let certificates = certificate.into_iter().chain(ops::client_certificate(&platform)?).collect();
         let secrets = secrets::required(secrets, &platform)?;
         // No plan for hosts asks Incus: it is what they make.
-        let engine = setup::engine(&platform, Client::unix(DEFAULT_SOCKET)?, secrets, setup::this_program());
+        let engine = setup::engine(&platform, Client::unix(DEFAULT_SOCKET)?, secrets, setup::this_program()?);
         let run = engine.run_reaching(hosts.clone(), &platform.incus.project, events);
         let session = Session { platform, run, hosts, certificates };
         let exit = setup::settle(&session.run, body(&session).await);

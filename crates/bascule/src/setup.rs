@@ -60,7 +60,7 @@ pub(crate) fn session_after(
     body: impl AsyncFnOnce(&Session) -> Result<Exit, Failed>,
 ) -> ExitCode {
     in_runtime(common, async |events: Events, held: &OnceCell<Lock>| {
-        let agent = this_program();
+        let agent = this_program()?;
         let mut platform = platform(common)?;
         let _ = events.send(started(verb, Some(&platform)));
         let access = look(&platform)?;
@@ -223,8 +223,10 @@ pub(crate) fn incus(platform: &Platform, secrets: &dyn Secrets) -> Result<Client
 }
 
 /// This program is its own agent.
-pub(crate) fn this_program() -> AgentProgram {
-    AgentProgram::read_meanwhile("/proc/self/exe")
+pub(crate) fn this_program() -> Result<AgentProgram, Failed> {
+    AgentProgram::in_file("/proc/self/exe").map_err(|error| {
+        Failed::usage(format!("this program cannot read itself: {error}"), "it looks into /proc/self/exe: mount /proc")
+    })
 }
 
 pub(crate) fn engine(platform: &Platform, incus: Client, secrets: Opened, agent: AgentProgram) -> Engine {

@@ -1,21 +1,19 @@
 //! One call of the agent in an instance: a request in, reports out.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::io;
 use std::time::Duration;
 
 use bascule_incus::{Error as IncusError, Exited};
 use bascule_plan::agent::{Mode, PROGRAM, Report, Request, SecretValue};
 use bascule_plan::{Certificate, Content, Resource, Step};
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
+use crate::Run;
+use crate::program::{AGENT_DIR, AgentProgram};
 use crate::reach::{Call, HostError, shell};
-use crate::{Run, hex};
 
-/// Where programs of the agent lie on an instance; one for each digest, so that two versions never mix.
-const AGENT_DIR: &str = "/usr/local/lib/bascule";
 /// Puts what comes on standard input in place, and removes what earlier versions left. One call, where the files API would
 /// take four.
 const BRING: &str = r#"mkdir -p "$2"
@@ -28,57 +26,10 @@ ln -sfn "$1" "$4""#;
 /// After so long without a word from an instance the run says so.
 const SILENCE_MS: u64 = 20_000;
 
-/// An executable that speaks the agent's protocol when its only argument is `agent`, brought to an instance the first time
-/// it is called there.
-#[derive(Clone)]
-pub struct AgentProgram(Arc<LazyLock<Read, Box<dyn FnOnce() -> Read + Send>>>);
-
-type Read = Result<Program, String>;
-
-struct Program {
-    bytes: Bytes,
-    /// Where it lies on an instance.
-    path: String,
-}
-
-impl std::fmt::Debug for AgentProgram {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AgentProgram").finish_non_exhaustive()
-    }
-}
-
-impl AgentProgram {
-    pub fn new(bytes: Bytes) -> Self {
-        Self::read_by(move || Ok(bytes))
-    }
-
-    /// Reads and digests it on a thread of its own, while Incus is asked what is there: it is large, and wanted only then.
-    pub fn read_meanwhile(file: &'static str) -> Self {
-        let program =
-            Self::read_by(move || std::fs::read(file).map(Bytes::from).map_err(|error| format!("{file}: {error}")));
-        let lazy = program.0.clone();
-        std::thread::spawn(move || _ = LazyLock::force(&lazy));
-        program
-    }
-
-    fn read_by(read: impl FnOnce() -> Result<Bytes, String> + Send + 'static) -> Self {
-        let digested = |bytes: Bytes| {
-            let digest = hex(&Sha256::digest(&bytes));
-            Program { bytes, path: format!("{AGENT_DIR}/agent-{}", &digest[..16]) }
-        };
-        let read: Box<dyn FnOnce() -> Read + Send> = Box::new(move || read().map(digested));
-        Self(Arc::new(LazyLock::new(read)))
-    }
-
-    fn get(&self) -> Result<&Program, AgentError> {
-        LazyLock::force(&self.0).as_ref().map_err(|error| AgentError::Unreadable(error.clone()))
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    #[error("the agent's program cannot be read: {0}")]
-    Unreadable(String),
+    #[error("the agent's program cannot be read")]
+    Unreadable(#[source] io::Error),
     #[error("the instance could not be reached")]
     Incus(#[from] IncusError),
     #[error(transparent)]
@@ -144,7 +95,8 @@ impl Run {
     }
 
     async fn bring_agent(&self, instance: &str) -> Result<(), AgentError> {
-        let Program { bytes, path } = self.engine.agent.get()?;
+        let AgentProgram { path, .. } = &self.engine.agent;
+        let bytes = self.engine.agent.bytes().map_err(AgentError::Unreadable)?;
         // Written beside, under a name of this call's own, and renamed when it is whole: neither a call that was cut nor
         // another run at the same moment leaves half a program at the path.
         let staged = format!("{path}.{}-{}", std::process::id(), self.now_ms());
@@ -166,7 +118,7 @@ impl Run {
         on_report: &mut impl FnMut(Report),
     ) -> Result<(), AgentError> {
         let (sender, mut receiver) = mpsc::channel(64);
-        let call = Call::new([self.engine.agent.get()?.path.as_str(), "agent"], limit).stdin(request);
+        let call = Call::new([self.engine.agent.path.as_str(), "agent"], limit).stdin(request);
         let exited = self.reach.exec(instance, call, sender);
         let reports = async {
             let mut lines = Lines::default();

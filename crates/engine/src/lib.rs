@@ -17,6 +17,7 @@ mod lock;
 mod machine;
 #[cfg(test)]
 mod nothing;
+mod program;
 mod reach;
 mod run;
 mod world;
@@ -28,13 +29,14 @@ use bascule_incus::Incus;
 use bascule_plan::{Blob, Certificate, FingerprintKey};
 use bytes::Bytes;
 
-pub use agent::{AgentError, AgentProgram};
+pub use agent::AgentError;
 pub use check::Checked;
 pub use destroy::Destroy;
 pub use error::EngineError;
 pub use glance::Glance;
 pub use image::{BaseFiles, BaseImage, Debootstrap, ImageError, base_alias};
 pub use lock::{Claim, Holder, Lock, LockError, LockState};
+pub use program::AgentProgram;
 pub use reach::{Call, HostError, Hosts, Pins, Reach, Transport, shell};
 pub use run::{Clock, Converged, Run};
 
