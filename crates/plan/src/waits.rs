@@ -1,6 +1,6 @@
 //! Who waits for whom in a plan, and whether that comes to an end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{LineItem, Milestone, Plan};
 
@@ -49,20 +49,22 @@ impl<'a> Waits<'a> {
 
     /// A way from a place back to itself, told by the items where lines meet.
     pub(crate) fn cycle(&self) -> Option<Vec<String>> {
-        let mut passed = BTreeSet::new();
+        let mut states = States::new(self.plan);
+        let mut path: Vec<(Place, Vec<Place>)> = Vec::new();
         for (l, line) in self.plan.lines.iter().enumerate() {
-            let mut path: Vec<(Place, Vec<Place>)> = Vec::new();
-            let mut on_path = BTreeSet::new();
             let mut next = line.items.len().checked_sub(1).map(|last| (l, last));
             // Depth first without recursion: a line may be long.
             while let Some(place) = next {
-                if on_path.contains(&place) {
-                    let circle = path.iter().map(|(place, _)| *place).skip_while(|earlier| *earlier != place);
-                    return Some(self.tell(circle));
-                }
-                if !passed.contains(&place) {
-                    path.push((place, self.before(place)));
-                    on_path.insert(place);
+                match states.of(place) {
+                    State::OnPath => {
+                        let circle = path.iter().map(|(place, _)| *place).skip_while(|earlier| *earlier != place);
+                        return Some(self.tell(circle));
+                    }
+                    state @ State::New => {
+                        *state = State::OnPath;
+                        path.push((place, self.before(place)));
+                    }
+                    State::Passed => {}
                 }
                 next = loop {
                     let Some((place, left)) = path.last_mut() else {
@@ -71,8 +73,7 @@ impl<'a> Waits<'a> {
                     if let Some(before) = left.pop() {
                         break Some(before);
                     }
-                    passed.insert(*place);
-                    on_path.remove(place);
+                    *states.of(*place) = State::Passed;
                     path.pop();
                 };
             }
@@ -95,6 +96,38 @@ impl<'a> Waits<'a> {
             .collect();
         told.extend(told.first().cloned());
         told
+    }
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    New,
+    /// On the way that is looked at.
+    OnPath,
+    /// It can be passed.
+    Passed,
+}
+
+/// The state of every place.
+struct States {
+    states: Vec<State>,
+    /// Where each line begins among them.
+    lines: Vec<usize>,
+}
+
+impl States {
+    fn new(plan: &Plan) -> Self {
+        let mut count = 0;
+        let mut lines = Vec::with_capacity(plan.lines.len());
+        for line in &plan.lines {
+            lines.push(count);
+            count += line.items.len();
+        }
+        Self { states: vec![State::New; count], lines }
+    }
+
+    fn of(&mut self, (l, i): Place) -> &mut State {
+        &mut self.states[self.lines[l] + i]
     }
 }
 

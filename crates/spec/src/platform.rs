@@ -370,7 +370,8 @@ impl Platform {
     }
 
     pub fn load_balancers(&self) -> impl Iterator<Item = &Instance> {
-        self.instances.iter().filter(|instance| instance.role == Role::LoadBalancer)
+        // They are the first, and everybody asks for them.
+        self.instances.iter().take_while(|instance| instance.role == Role::LoadBalancer)
     }
 
     /// The colours that exist: both, or none at all (`[None]`) under `multi-instance`.
