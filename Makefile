@@ -20,7 +20,7 @@ help: ## What there is to make
 lab: ## Brings the lab up on this machine and releases HEAD to it; again: changes nothing
 	@scripts/lab up
 
-lab-down: ## Removes the lab: its instances, images and credentials
+lab-down: ## Removes the lab: its instances and credentials; images stay, as a cache
 	@scripts/lab down
 
 .PHONY: test test-tools test-style test-lints test-leaks test-docs test-units test-web test-lab

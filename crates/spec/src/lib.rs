@@ -37,8 +37,8 @@ pub use schema::schema;
 ///
 /// All that is wrong with the two files and the public keys they name, each with its place and a remedy.
 pub fn load(files: &dyn Files, platform_file: &Path, environment: &str) -> Result<Platform, Diagnostics> {
-    let root = read::read(files, platform_file, environment)?;
-    let validate::Validated { file, diagnostics, suspects } = validate::validate(&root);
+    let read::Read { whole: root, base } = read::read(files, platform_file, environment)?;
+    let validate::Validated { file, diagnostics, suspects } = validate::validate(&root, &base);
     let mut context = resolve::Context::new(files, &root, suspects, diagnostics);
     let mut platform = resolve::resolve(&file, environment, &mut context);
     if let Some(platform) = &mut platform {

@@ -18,8 +18,16 @@ pub trait Files {
     fn list(&self, folder: &Path) -> Vec<String>;
 }
 
+/// What the files say.
+pub(crate) struct Read {
+    /// The platform file with the environment's overlay laid over it.
+    pub(crate) whole: Node,
+    /// The platform file alone.
+    pub(crate) base: Node,
+}
+
 /// Reads the platform file and lays the environment's overlay over it.
-pub(crate) fn read(files: &dyn Files, platform_file: &Path, environment: &str) -> Result<Node, Diagnostics> {
+pub(crate) fn read(files: &dyn Files, platform_file: &Path, environment: &str) -> Result<Read, Diagnostics> {
     let platform = read_one(files, platform_file);
     let folder = platform_file.parent().unwrap_or(Path::new("")).join("env");
     let environments = environments(files, &folder);
@@ -33,9 +41,10 @@ pub(crate) fn read(files: &dyn Files, platform_file: &Path, environment: &str) -
         }
     };
     match (platform, overlay) {
-        (Ok(mut root), Ok(overlay)) => {
-            root.merge(overlay);
-            Ok(root)
+        (Ok(base), Ok(overlay)) => {
+            let mut whole = base.clone();
+            whole.merge(overlay);
+            Ok(Read { whole, base })
         }
         (platform, overlay) => Err(platform.err().into_iter().chain(overlay.err()).collect::<Vec<_>>().into()),
     }

@@ -1,5 +1,7 @@
 //! The merged document against the schema: unknown keys, missing keys, wrong types, values out of range.
 
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind;
 use serde_json::Value as Json;
 
 use crate::diagnostic::Diagnostic;
@@ -16,8 +18,9 @@ pub(crate) struct Validated {
     pub(crate) suspects: Vec<Vec<String>>,
 }
 
-/// Checks all of `root`. What is wrong is reported and left out, so that the rest can be checked for its meaning.
-pub(crate) fn validate(root: &Node) -> Validated {
+/// Checks all of `root`. What is wrong is reported and left out, so that the rest can be checked for its meaning. What is wrong
+/// in `base`, the platform file alone, is reported although an overlay replaces it: another environment's may not.
+pub(crate) fn validate(root: &Node, base: &Node) -> Validated {
     let schema = schema::whole();
     let mut json = root.to_json();
     let mut diagnostics = Vec::new();
@@ -26,6 +29,15 @@ pub(crate) fn validate(root: &Node) -> Validated {
         Ok(validator) => {
             for error in validator.iter_errors(&json) {
                 Explainer::new(&schema, root, &error).explain(&mut diagnostics, &mut wrong);
+            }
+            let base_json = base.to_json();
+            // What is missing in it an overlay may bring.
+            let is_there = |error: &ValidationError<'_>| !matches!(error.kind(), ValidationErrorKind::Required { .. });
+            for error in validator.iter_errors(&base_json).filter(is_there) {
+                let mut replaced = Vec::new();
+                Explainer::new(&schema, base, &error).explain(&mut replaced, &mut Vec::new());
+                diagnostics
+                    .extend(replaced.into_iter().filter(|found| !diagnostics.contains(found)).collect::<Vec<_>>());
             }
         }
         Err(error) => diagnostics.push(defect(root, &error.to_string())),
