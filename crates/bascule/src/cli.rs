@@ -162,6 +162,9 @@ enum Verb {
     /// Look at and change the secrets of an environment
     #[command(subcommand)]
     Secrets(commands::secrets::Verb),
+    /// Look after Redis and its Sentinels
+    #[command(subcommand)]
+    Redis(commands::redis::Verb),
     /// Show who holds the environment's lock, and take it away from a holder that is stuck
     ///
     /// A verb that changes an environment holds its lock, and renews a lease of 20 s while it works. A holder that died
@@ -196,6 +199,7 @@ impl Cli {
             Verb::Rollback(arguments) => commands::rollback::run(&common, arguments),
             Verb::History => commands::history::run(&common),
             Verb::Secrets(verb) => commands::secrets::run(&common, verb),
+            Verb::Redis(verb) => commands::redis::run(&common, verb),
             Verb::Unlock(arguments) => commands::unlock::run(&common, arguments),
             Verb::Schema(arguments) => commands::schema::run(&arguments),
             Verb::Completions(arguments) => commands::completions::run(&arguments),

@@ -1,7 +1,7 @@
 //! The secrets of the environment that a verb works on.
 
 use bascule_plan::FingerprintKey;
-use bascule_secrets::{Place, SecretsError, SecretsFile};
+use bascule_secrets::{Place, SecretsError, SecretsFile, token};
 use bascule_spec::Platform;
 
 use crate::cli::Common;
@@ -30,6 +30,15 @@ pub(crate) fn lacks_none(secrets: &SecretsFile, platform: &Platform) -> Result<(
     let given = platform.given_certificate().map(|given| given.key.as_str());
     secrets.require(platform.secrets().into_iter().filter(|name| Some(*name) != given))?;
     given.map_or(Ok(()), |key| secrets.require_given(key, "the private key of the front door's certificate"))
+}
+
+/// Draws those that only the platform itself uses, where they are missing. Who only looks keeps them to itself.
+pub(crate) fn draw_own(secrets: &mut SecretsFile, platform: &Platform, save: bool) -> Result<(), SecretsError> {
+    let mut is_new = false;
+    for name in platform.own_secrets() {
+        is_new |= secrets.ensure(&name, token)?;
+    }
+    if is_new && save { secrets.save() } else { Ok(()) }
 }
 
 /// The components that read a secret, and `load_balancer` for the key of the certificate that was brought for it.

@@ -67,6 +67,7 @@ pub(crate) fn session_after(
         let mut secrets = secrets::open(common, &platform.environment)?;
         let makes = matches!(access, Access::Makes(_));
         authority::ensure(&mut platform, &common.platform, &mut secrets, makes, unix_s())?;
+        secrets::draw_own(&mut secrets, &platform, makes)?;
         let note = |message| drop(events.send(Event::Note { message }));
         // Last of those that add to the secrets: the ops instance is given the file as it is now.
         ops::ensure(&mut platform, common, &mut secrets, makes, unix_s(), note)?;

@@ -125,11 +125,17 @@ impl Run {
             Some(_) => self.engine.incus.instances(&self.project).await?,
             None => Vec::new(),
         };
+        // Most platforms have volumes; who only asks replicas need not list them.
+        let has_volumes = plan.lines.iter().filter_map(|line| line.machine.as_ref()).any(|it| !it.volumes.is_empty());
+        let volumes = match plan.world.as_ref().filter(|_| has_volumes) {
+            Some(world) => self.engine.incus.volumes(&self.project, &world.pool).await?,
+            None => Vec::new(),
+        };
         let instances: BTreeMap<&str, &Instance> =
             existing.iter().map(|instance| (instance.name.as_str(), instance)).collect();
         let checks = plan.lines.iter().map(|line| async {
             let existing = instances.get(line.instance.as_str()).copied();
-            let machine = line.machine.as_ref().and_then(|machine| self.machine_differs(machine, existing));
+            let machine = line.machine.as_ref().and_then(|machine| self.machine_differs(machine, existing, &volumes));
             let runs = existing.is_some_and(|instance| instance.status == Status::Running);
             let may_ask = is_kept(line) && (runs || line.machine.is_none());
             let asked = if may_ask { self.ask(line).await } else { Ok(Vec::new()) };

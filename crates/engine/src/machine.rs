@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bascule_incus::{Devices, Error as IncusError, Exec, Instance, InstancePatch, NewInstance, Status, StopMode};
+use bascule_incus::{
+    Device, Devices, Error as IncusError, Exec, Instance, InstancePatch, NewInstance, Status, StopMode, Volume,
+};
+use bascule_plan as plan;
 use bascule_plan::agent::Outcome;
 use bascule_plan::event::ThingKind;
 use bascule_plan::{Line, Machine, MachineAction, World};
@@ -20,13 +23,19 @@ const BOOT_LIMIT: Duration = Duration::from_secs(120);
 
 impl Run {
     /// Why the instance must be made or changed; `None` when it is as planned.
-    pub(crate) fn machine_differs(&self, machine: &Machine, existing: Option<&Instance>) -> Option<String> {
+    pub(crate) fn machine_differs(
+        &self,
+        machine: &Machine,
+        existing: Option<&Instance>,
+        volumes: &[Volume],
+    ) -> Option<String> {
         match machine.action {
             MachineAction::Create | MachineAction::Start | MachineAction::Rebuild => Some(machine.reason.clone()),
             MachineAction::Keep => {
                 let Some(existing) = existing else { return Some("it was there when planning and is gone".to_owned()) };
                 let differs = |(key, value): &(&String, &String)| existing.config.get(*key) != Some(*value);
-                machine.config.iter().find(differs).map(|(key, _)| format!("its setting {key} differs"))
+                let differs = machine.config.iter().find(differs).map(|(key, _)| format!("its setting {key} differs"));
+                differs.or_else(|| machine.volumes.iter().find_map(|volume| volume_differs(volume, existing, volumes)))
             }
         }
     }
@@ -53,12 +62,15 @@ impl Run {
             let doing = format!("{doing} {name} failed");
             move |source| EngineError::Doing { doing, source }
         };
+        for volume in &machine.volumes {
+            self.make_volume(&world.pool, volume).await.map_err(failed("making the volumes of"))?;
+        }
         match machine.action {
             MachineAction::Create => self.create(name, machine, world).await.map_err(failed("making"))?,
-            MachineAction::Start => self.start(name).await.map_err(failed("starting"))?,
-            MachineAction::Rebuild => self.rebuild(name, machine).await.map_err(failed("rebuilding"))?,
+            MachineAction::Start => self.start(name, machine, world).await.map_err(failed("starting"))?,
+            MachineAction::Rebuild => self.rebuild(name, machine, world).await.map_err(failed("rebuilding"))?,
             MachineAction::Keep => {
-                let changed = self.engine.incus.patch_instance(&self.project, name, config_of(machine)).await;
+                let changed = self.engine.incus.patch_instance(&self.project, name, patch(machine, world)).await;
                 changed.map_err(failed("setting up"))?;
             }
         }
@@ -79,8 +91,26 @@ impl Run {
         self.engine.incus.create_instance(&self.project, new).await
     }
 
-    async fn start(&self, name: &str) -> Result<(), IncusError> {
+    /// Makes a volume where it is missing, or gives it its size.
+    async fn make_volume(&self, pool: &str, volume: &plan::Volume) -> Result<(), IncusError> {
+        let (incus, project) = (&self.engine.incus, self.project.as_str());
+        let existing = incus.volumes(project, pool).await?.into_iter().find(|existing| existing.name == volume.name);
+        let size = || ("size".to_owned(), volume.size.clone());
+        match existing {
+            None => incus.create_volume(project, pool, &volume.name, [size()].into()).await,
+            Some(existing) if existing.config.get("size") == Some(&volume.size) => Ok(()),
+            Some(_) => {
+                let (key, size) = size();
+                incus.patch_volume_config(project, pool, &volume.name, [(key, Some(size))].into()).await
+            }
+        }
+    }
+
+    async fn start(&self, name: &str, machine: &Machine, world: &World) -> Result<(), IncusError> {
         let incus = &self.engine.incus;
+        if !machine.volumes.is_empty() {
+            incus.patch_instance(&self.project, name, patch(machine, world)).await?;
+        }
         match incus.instance(&self.project, name).await?.map(|instance| instance.status) {
             Some(Status::Frozen) => incus.unfreeze(&self.project, name).await,
             Some(Status::Running) => Ok(()),
@@ -89,7 +119,7 @@ impl Run {
     }
 
     /// Same name, same address, empty root. Its units are stopped in order first, so that what they serve can end.
-    async fn rebuild(&self, name: &str, machine: &Machine) -> Result<(), IncusError> {
+    async fn rebuild(&self, name: &str, machine: &Machine, world: &World) -> Result<(), IncusError> {
         let incus = &self.engine.incus;
         let project = self.project.as_str();
         match incus.instance(project, name).await?.map(|instance| instance.status) {
@@ -105,7 +135,7 @@ impl Run {
         }
         let image = alias_for(&self.engine.base.alias(), &machine.image_packages);
         incus.rebuild(project, name, &image).await?;
-        incus.patch_instance(project, name, config_of(machine)).await?;
+        incus.patch_instance(project, name, patch(machine, world)).await?;
         incus.start(project, name).await
     }
 
@@ -132,10 +162,33 @@ impl Run {
     }
 }
 
-/// Sets every configuration key of the plan, and leaves all others alone.
-fn config_of(machine: &Machine) -> InstancePatch {
+/// Sets every configuration key of the plan and mounts its volumes, and leaves all else alone.
+fn patch(machine: &Machine, world: &World) -> InstancePatch {
     let config = machine.config.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
-    InstancePatch { config, ..InstancePatch::default() }
+    let devices = volume_devices(machine, &world.pool).map(|(name, device)| (name, Some(device))).collect();
+    InstancePatch { config, devices }
+}
+
+/// The devices by which a machine's volumes are mounted, each under its volume's name.
+fn volume_devices<'a>(machine: &'a Machine, pool: &'a str) -> impl Iterator<Item = (String, Device)> + 'a {
+    machine.volumes.iter().map(move |volume| {
+        let entries = [("type", "disk"), ("pool", pool), ("source", &volume.name), ("path", &volume.path)];
+        (volume.name.clone(), entries.map(|(key, value)| (key.to_owned(), value.to_owned())).into())
+    })
+}
+
+/// Why a volume has to be made, changed or mounted.
+fn volume_differs(volume: &plan::Volume, on: &Instance, existing: &[Volume]) -> Option<String> {
+    let plan::Volume { name, path, size } = volume;
+    let Some(found) = existing.iter().find(|existing| existing.name == *name) else {
+        return Some(format!("its volume {name} does not exist"));
+    };
+    if found.config.get("size") != Some(size) {
+        let has = found.config.get("size").map_or("no bound", String::as_str);
+        return Some(format!("its volume {name} has {has}, not {size}"));
+    }
+    let is_mounted = |device: &Device| device.get("source") == Some(name) && device.get("path") == Some(path);
+    (!on.devices.values().any(is_mounted)).then(|| format!("its volume {name} is not mounted on {path}"))
 }
 
 /// A network card on the environment's bridge, with the addresses that never move where they are given, and a root disk.
@@ -149,7 +202,8 @@ pub(crate) fn devices(world: &World, machine: Option<&Machine>) -> Devices {
         nic.insert("hwaddr".to_owned(), machine.mac.clone());
     }
     let root = device(&[("type", "disk"), ("path", "/"), ("pool", &world.pool)]);
-    [("eth0".to_owned(), nic), ("root".to_owned(), root)].into()
+    let volumes = machine.into_iter().flat_map(|machine| volume_devices(machine, &world.pool));
+    [("eth0".to_owned(), nic), ("root".to_owned(), root)].into_iter().chain(volumes).collect()
 }
 
 /// The manager's socket appears a moment after the first process; `--wait` then blocks until the boot is over. A boot

@@ -35,6 +35,7 @@ pub(crate) fn plan(lines: &[(&str, Vec<LineItem>)], order: &[&str]) -> Plan {
         mac: String::new(),
         image_packages: BTreeSet::new(),
         config: BTreeMap::new(),
+        volumes: Vec::new(),
     };
     let line = |(instance, items): &(&str, Vec<LineItem>)| Line {
         instance: (*instance).to_owned(),

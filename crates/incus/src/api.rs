@@ -62,6 +62,7 @@ pub trait Incus: Send + Sync + Debug {
     async fn volumes(&self, project: &str, pool: &str) -> Result<Vec<Volume>>;
     /// Creates a file system volume; `size` in the configuration bounds it, e.g. `10GiB`.
     async fn create_volume(&self, project: &str, pool: &str, name: &str, config: Config) -> Result<()>;
+    async fn patch_volume_config(&self, project: &str, pool: &str, name: &str, changes: Changes) -> Result<()>;
     /// Deletes a volume and all data on it; refused while it is attached.
     async fn delete_volume(&self, project: &str, pool: &str, name: &str) -> Result<()>;
 

@@ -242,6 +242,10 @@ impl Incus for Client {
         volumes::create(self, project, pool, name, config).await
     }
 
+    async fn patch_volume_config(&self, project: &str, pool: &str, name: &str, changes: Changes) -> Result<()> {
+        volumes::patch(self, project, pool, name, changes).await
+    }
+
     async fn delete_volume(&self, project: &str, pool: &str, name: &str) -> Result<()> {
         volumes::delete(self, project, pool, name).await
     }

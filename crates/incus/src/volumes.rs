@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Result;
-use crate::client::Client;
-use crate::types::{Config, Space, StoragePool, Volume};
+use crate::client::{Client, merge_config};
+use crate::types::{Changes, Config, Space, StoragePool, Volume};
 
 pub(crate) async fn pool(client: &Client, name: &str) -> Result<Option<StoragePool>> {
     client.get(&format!("read storage pool {name}"), &["storage-pools", name], &[]).await
@@ -37,6 +37,12 @@ pub(crate) async fn create(client: &Client, project: &str, pool: &str, name: &st
     let path = ["storage-pools", pool, "volumes", "custom"];
     let body = json!({ "name": name, "content_type": "filesystem", "config": config });
     client.change(&format!("create volume {name}"), Method::POST, &path, &[("project", project)], &body).await.map(drop)
+}
+
+pub(crate) async fn patch(client: &Client, project: &str, pool: &str, name: &str, changes: Changes) -> Result<()> {
+    let doing = format!("change the configuration of volume {name}");
+    let path = ["storage-pools", pool, "volumes", "custom", name];
+    client.update(&doing, &path, &[("project", project)], |volume| merge_config(volume, &changes)).await
 }
 
 pub(crate) async fn delete(client: &Client, project: &str, pool: &str, name: &str) -> Result<()> {

@@ -18,7 +18,7 @@ mod waits;
 
 pub use check::PlanError;
 pub use fingerprint::{Fingerprint, FingerprintKey};
-pub use line::{Lease, Line, LineItem, Machine, MachineAction, Milestone, Plan, Step, World};
+pub use line::{Lease, Line, LineItem, Machine, MachineAction, Milestone, Plan, Step, Volume, World};
 pub use narrow::UnknownSelector;
 pub use resource::{
     Archive, Authority, Blob, Certificate, Command, Content, Directory, File, OnTimeout, Packages, Probe, Resource,

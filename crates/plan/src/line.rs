@@ -70,6 +70,20 @@ pub struct Machine {
     pub image_packages: BTreeSet<String>,
     /// Incus configuration keys of the instance (`limits.memory`, `user.bascule.role`…).
     pub config: BTreeMap<String, String>,
+    /// What outlives it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
+}
+
+/// A volume of its own, mounted on an instance: data that must outlive the instance's root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Unique within the environment.
+    pub name: String,
+    /// Where it is mounted.
+    pub path: String,
+    /// As Incus writes it, e.g. `8GiB`.
+    pub size: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,6 +31,7 @@ pub(crate) fn line(instance: &str, items: impl IntoIterator<Item = LineItem>) ->
             mac: String::new(),
             image_packages: ["openssh-server".into()].into(),
             config: [("limits.cpu".into(), "2".into())].into(),
+            volumes: vec![],
         }),
         items: items.into_iter().collect(),
         notes: vec![],

@@ -9,6 +9,7 @@ mod observe;
 mod record;
 mod renew;
 mod rollback;
+mod switchover;
 mod up;
 
 pub use artifacts::{ArtifactError, BlobError, Folder};
@@ -18,6 +19,7 @@ pub use history::{Entry, Outcome, history};
 pub use observe::observe;
 pub use renew::renew;
 pub use rollback::rollback;
+pub use switchover::switchover;
 pub use up::up;
 
 use bascule_engine::{EngineError, Run};

@@ -13,8 +13,8 @@ use crate::{ReleaseError, record};
 pub async fn observe(run: &Run, platform: &Platform) -> Result<Facts, ReleaseError> {
     let incus = run.incus();
     let of_ops = platform.ops_instance().map(|_| Ops::AGE_KEY);
-    let secrets = platform.secrets().into_iter().chain(of_ops);
-    let secrets = secrets.filter_map(|name| Some((name.to_owned(), run.fingerprint(name)?))).collect();
+    let secrets = platform.secrets().into_iter().chain(of_ops).map(str::to_owned).chain(platform.own_secrets());
+    let secrets = secrets.filter_map(|name| run.fingerprint(&name).map(|fingerprint| (name, fingerprint))).collect();
     let project = platform.incus.project.as_str();
     // Elsewhere the bridge is made by `host up`, and who is restricted to a project is not told of the host's own cards.
     let mtu = async {

@@ -14,6 +14,7 @@ mod host;
 mod line;
 mod load_balancer;
 mod ops;
+mod redis;
 mod template;
 mod verbs;
 
@@ -27,5 +28,5 @@ pub use host::{ClientCertificate, HostFacts, host_up};
 pub use load_balancer::OWN_FRONT_CERTIFICATE;
 pub use verbs::{
     catch_up, drain, due, due_or_out_of_rotation, health, out_of_rotation, prepare, probe, renewal, roll, rotation,
-    switch, up,
+    switch, switchover, up,
 };

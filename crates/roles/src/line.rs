@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bascule_plan::{Lease, Line, LineItem, Machine, MachineAction, Milestone, Plan, World};
+use bascule_plan::{Lease, Line, LineItem, Machine, MachineAction, Milestone, Plan, Volume, World};
 use bascule_spec::{Colour, Component, Instance, Platform, Role};
 use sha2::{Digest as _, Sha256};
 
 use crate::group::packages_of;
-use crate::{Existing, Facts, RoleError, load_balancer};
+use crate::{Existing, Facts, RoleError, load_balancer, redis};
 
 /// Load balancers change one at a time.
 pub(crate) const LOAD_BALANCER_LEASE: &str = "roll load_balancer";
@@ -70,6 +70,7 @@ pub(crate) fn line(
         mac: mac(platform, &instance.name),
         image_packages: if is_made { packages_of(&items) } else { BTreeSet::new() },
         config: config(instance),
+        volumes: volumes(platform, instance),
     };
     Ok(Line { instance: instance.name.clone(), roles, machine: Some(machine), items, notes: Vec::new() })
 }
@@ -78,6 +79,13 @@ pub(crate) fn line(
 fn mac(platform: &Platform, instance: &str) -> String {
     let digest = Sha256::digest(format!("{}/{instance}", platform.incus.project));
     digest[..5].iter().fold("02".to_owned(), |mac, byte| format!("{mac}:{byte:02x}"))
+}
+
+fn volumes(platform: &Platform, instance: &Instance) -> Vec<Volume> {
+    match (&instance.role, &platform.redis) {
+        (Role::Redis, Some(redis)) => vec![redis::volume(redis, instance)],
+        _ => Vec::new(),
+    }
 }
 
 fn config(instance: &Instance) -> BTreeMap<String, String> {
@@ -110,6 +118,10 @@ pub(crate) fn plan(platform: &Platform, facts: &Facts, lines: Vec<Line>) -> Plan
     let standby_first: Vec<String> = order(facts.standby_first(platform));
     for lease in [LOAD_BALANCER_LEASE, ADDRESS_LEASE, SWITCH_LEASE] {
         leases.insert(lease.to_owned(), Lease { capacity: 1, order: standby_first.clone() });
+    }
+    let members: Vec<String> = order(platform.redis_members().collect());
+    for lease in [redis::LEASE, redis::SENTINEL_LEASE] {
+        leases.insert(lease.to_owned(), Lease { capacity: 1, order: members.clone() });
     }
     leases.retain(|name, _| taken(name));
     let world = World {

@@ -26,7 +26,8 @@ pub struct Platform {
     pub load_balancer: LoadBalancer,
     /// In the order of the file.
     pub components: Vec<Component>,
-    /// Every instance, in a stable order: load balancers, components (blue before green), plain groups, `ops-1`.
+    pub redis: Option<Redis>,
+    /// Every instance, in a stable order: load balancers, components (blue before green), Redis, plain groups, `ops-1`.
     pub instances: Vec<Instance>,
     /// What the instance `ops-1` works with, where there is one. Absent until it is made.
     pub ops: Option<Ops>,
@@ -213,6 +214,46 @@ pub struct GivenCertificate {
     pub expires_s: u64,
 }
 
+/// Redis with Sentinel: its members are the instances of role [`Role::Redis`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redis {
+    /// The size of each member's volume, as Incus writes it: `8GiB`.
+    pub volume: String,
+    /// The most that each may hold in memory, in bytes.
+    pub data_max_bytes: u64,
+    pub when_full: WhenFull,
+}
+
+impl Redis {
+    /// The secret by which members, Redis and Sentinels, know each other.
+    pub const MEMBER_PASSWORD: &str = "bascule/redis/member";
+
+    /// The secret by which a component, or a group of instances, comes to Redis, as the user of its name.
+    pub fn password_of(user: &str) -> String {
+        format!("bascule/redis/user/{user}")
+    }
+}
+
+/// What Redis does when its memory is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// Writes are refused, nothing is lost.
+    #[default]
+    Refuse,
+    /// What was not used for longest goes, of those keys that end by themselves.
+    EvictExpiring,
+    /// What was not used for longest goes: Redis is a cache.
+    Evict,
+}
+
+/// A service of the platform that software can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    Redis,
+}
+
 /// A piece of the user's software.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Component {
@@ -236,6 +277,7 @@ pub struct Component {
     pub environment: BTreeMap<String, String>,
     /// Names of the secrets it reads as systemd credentials.
     pub secrets: BTreeSet<String>,
+    pub uses: BTreeSet<Service>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -313,9 +355,12 @@ pub enum Role {
         component: String,
         colour: Option<Colour>,
     },
+    /// A member: a Redis and a Sentinel.
+    Redis,
     /// An instance with the `common` role only, for whatever its owner does there.
     Plain {
         group: String,
+        uses: BTreeSet<Service>,
     },
     /// What has to be done again and again is done there, by timers.
     Ops,
@@ -327,6 +372,7 @@ impl Role {
         match self {
             Self::LoadBalancer => "load_balancer",
             Self::Component { .. } => "component",
+            Self::Redis => "redis",
             Self::Plain { .. } => "common",
             Self::Ops => "ops",
         }
@@ -349,6 +395,41 @@ impl Platform {
     pub fn secrets(&self) -> BTreeSet<&str> {
         let of_tls = self.given_certificate().map(|given| given.key.as_str());
         self.drawn_secrets().chain(of_tls).collect()
+    }
+
+    /// The names of the secrets that only the platform itself uses, beside those of authorities and clients of Incus: where
+    /// they are missing they are drawn.
+    pub fn own_secrets(&self) -> BTreeSet<String> {
+        if self.redis.is_none() {
+            return BTreeSet::new();
+        }
+        let users = self.users_of(Service::Redis);
+        users.into_iter().map(Redis::password_of).chain([Redis::MEMBER_PASSWORD.to_owned()]).collect()
+    }
+
+    /// The components, and the groups of plain instances, that use a service.
+    pub fn users_of(&self, service: Service) -> BTreeSet<&str> {
+        let components = self.components.iter().filter(|component| component.uses.contains(&service));
+        let groups = self.instances.iter().filter_map(|instance| match &instance.role {
+            Role::Plain { group, uses } if uses.contains(&service) => Some(group.as_str()),
+            _ => None,
+        });
+        components.map(|component| component.name.as_str()).chain(groups).collect()
+    }
+
+    /// The service is open to an instance.
+    pub fn uses(&self, instance: &Instance, service: Service) -> bool {
+        match &instance.role {
+            Role::Component { component, .. } => {
+                self.component(component).is_some_and(|component| component.uses.contains(&service))
+            }
+            Role::Plain { uses, .. } => uses.contains(&service),
+            _ => false,
+        }
+    }
+
+    pub fn redis_members(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(|instance| instance.role == Role::Redis)
     }
 
     /// The front door's certificate, where whoever runs the platform brings it.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::platform::{ComponentKind, PoolDriver, Topology, Transport};
+use crate::platform::{ComponentKind, PoolDriver, Service, Topology, Transport, WhenFull};
 
 /// A platform: its hosts, its load balancers, its software. `env/NAME.toml` beside this file overlays it for one
 /// environment: tables are merged key by key, all other values are replaced.
@@ -44,6 +44,8 @@ pub(crate) struct File {
     /// The pieces of your software, by name.
     #[serde(default)]
     pub(crate) component: BTreeMap<String, Component>,
+    /// Redis with Sentinel: data in memory, kept by three members or more.
+    pub(crate) redis: Option<Redis>,
     /// Plain instances for whatever you do there, by the group's name.
     #[serde(default)]
     pub(crate) group: BTreeMap<String, Group>,
@@ -256,6 +258,10 @@ pub(crate) struct Component {
     #[serde(default)]
     #[schemars(inner(regex(pattern = "^[a-z][a-z0-9_]*$")), extend("uniqueItems" = true, "patternErrorMessage" = "a secret's name has lower-case letters, digits and `_`, a letter first", "examples" = [["session_key"]]))]
     pub(crate) secrets: Vec<String>,
+    /// The platform's services that it uses: they let it in, and it is told where they are.
+    #[serde(default)]
+    #[schemars(extend("uniqueItems" = true, "examples" = [["redis"]]))]
+    pub(crate) uses: Vec<Service>,
     #[serde(flatten)]
     pub(crate) placement: Placement,
 }
@@ -272,6 +278,26 @@ pub(crate) enum Balance {
     PathSegment,
 }
 
+/// Redis, with a Sentinel beside each member: when the master is lost, they make a replica the master.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Redis {
+    /// How many members there are: an odd number, since Sentinels decide by majority.
+    #[schemars(range(min = 3, max = 9))]
+    pub(crate) instances: u32,
+    /// How large the volume of each member is. It has to hold the data twice: the log of changes is rewritten beside itself.
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,8}(MiB|GiB)$"), extend("patternErrorMessage" = "a size is a whole number of MiB or GiB"), example = &"8GiB")]
+    pub(crate) volume: String,
+    /// How much data each member may hold in memory; the program itself and copies for replicas come on top.
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,8}(MiB|GiB)$"), extend("patternErrorMessage" = "a size is a whole number of MiB or GiB"), example = &"512MiB")]
+    pub(crate) data_max: String,
+    /// What happens when `data_max` is reached.
+    pub(crate) when_full: WhenFull,
+    #[serde(flatten)]
+    pub(crate) placement: Placement,
+}
+
 /// Plain instances with the common role only.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -282,6 +308,10 @@ pub(crate) struct Group {
     /// Whether the group elects a leader, and so needs an odd number of at least 3.
     #[serde(default)]
     pub(crate) quorum: bool,
+    /// The platform's services that are open to it.
+    #[serde(default)]
+    #[schemars(extend("uniqueItems" = true, "examples" = [["redis"]]))]
+    pub(crate) uses: Vec<Service>,
     #[serde(flatten)]
     pub(crate) placement: Placement,
 }
@@ -323,6 +353,18 @@ impl Default for Incus {
             server_certificate_file: None,
             client_certificate_file: None,
             pool: "default".to_owned(),
+        }
+    }
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self {
+            instances: 3,
+            volume: "8GiB".to_owned(),
+            data_max: "512MiB".to_owned(),
+            when_full: WhenFull::Refuse,
+            placement: Placement::default(),
         }
     }
 }

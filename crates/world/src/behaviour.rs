@@ -8,6 +8,7 @@ use bascule_agent::{Finished, HttpAnswer, System as _};
 use bascule_spec::{Colour, Component, Instance, Platform, Role, Topology};
 
 use crate::machines::Machines;
+use crate::redis;
 
 /// What the firewall loads.
 const RULES: &str = "/etc/bascule/firewall.nft";
@@ -68,8 +69,16 @@ impl Model {
         MAPS.iter().filter_map(|path| map(path)).map(|(_, map)| map.as_str()).collect()
     }
 
+    pub(crate) fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    pub(crate) fn machines(&self) -> &Weak<Machines> {
+        &self.machines
+    }
+
     /// The model that a machine's programs are part of: as long as there is one, there are machines.
-    fn of<T>(machines: &Weak<Machines>, ask: impl FnOnce(&Self) -> T) -> Option<T> {
+    pub(crate) fn of<T>(machines: &Weak<Machines>, ask: impl FnOnce(&Self) -> T) -> Option<T> {
         machines.upgrade().map(|machines| ask(&machines.model))
     }
 
@@ -77,7 +86,11 @@ impl Model {
     pub(crate) fn furnish(&self, machine: &Machine, name: &str) {
         for (package, unit) in SERVICES {
             // Debian's exporters run as the user of Prometheus, which comes with them.
-            let users = if package.starts_with("prometheus-") { vec!["prometheus".to_owned()] } else { Vec::new() };
+            let users = match package {
+                _ if package.starts_with("prometheus-") => vec!["prometheus".to_owned()],
+                "redis-server" => vec!["redis".to_owned()],
+                _ => Vec::new(),
+            };
             let unit = Package { units: vec![unit.to_owned()], users, ..Package::default() };
             machine.provide(package, unit);
         }
@@ -90,8 +103,10 @@ impl Model {
         for (unit, at_start, at_reload) in READS {
             machine.unit_reads(unit, at_start, at_reload);
         }
-        if let Some(Role::Component { component, .. }) = self.instance(name).map(|instance| &instance.role) {
-            self.furnish_component(machine, component);
+        match self.instance(name).map(|instance| &instance.role) {
+            Some(Role::Component { component, .. }) => self.furnish_component(machine, component),
+            Some(Role::Redis) => self.furnish_redis(machine, name),
+            _ => {}
         }
         self.furnish_ssh(machine);
         furnish_firewall(machine);
@@ -106,8 +121,12 @@ impl Model {
     /// A program gets its secrets when it starts, and keeps them.
     fn furnish_component(&self, machine: &Machine, component: &str) {
         let etc = format!("/etc/{component}");
-        let secrets = self.platform.component(component).into_iter().flat_map(|component| &component.secrets);
-        let credentials = secrets.map(|name| format!("{etc}/credentials/{name}"));
+        let component_of = self.platform.component(component);
+        let secrets = component_of.into_iter().flat_map(|component| &component.secrets).map(String::as_str);
+        let of_services = component_of.into_iter().filter(|component| !component.uses.is_empty());
+        let of_services: Vec<String> =
+            of_services.flat_map(|_| ["credentials/redis", "services"]).map(|name| format!("{etc}/{name}")).collect();
+        let credentials = secrets.map(|name| format!("{etc}/credentials/{name}")).chain(of_services);
         let reads: Vec<String> =
             credentials.chain(["environment", "tls.pem"].map(|name| format!("{etc}/{name}"))).collect();
         let reads: Vec<&str> = reads.iter().map(String::as_str).collect();
@@ -311,9 +330,11 @@ const KERNEL: [(&str, &str); 10] = [
 ];
 
 /// Which unit a package brings and starts.
-const SERVICES: [(&str, &str); 6] = [
+const SERVICES: [(&str, &str); 8] = [
     ("haproxy", "haproxy.service"),
     ("keepalived", "keepalived.service"),
+    ("redis-server", redis::SERVER),
+    ("redis-sentinel", redis::SENTINEL),
     ("nginx", "nginx.service"),
     ("openssh-server", "ssh.service"),
     ("fail2ban", "fail2ban.service"),

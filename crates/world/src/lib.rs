@@ -26,6 +26,7 @@ mod machines;
 mod outline;
 mod promise;
 mod reach;
+mod redis;
 mod scenario;
 mod simulation;
 mod state;

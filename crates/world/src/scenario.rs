@@ -4,7 +4,7 @@ use crate::{Verb, World, outline};
 /// of it.
 ///
 /// Commits are letters: `deploy a` deploys `aaaa…`. Further verbs: `sick LETTER` (a release that never becomes healthy),
-/// `stop INSTANCE` (it loses its power), `die INSTANCE UNIT` (a service dies and stays dead), `served` (what the front
+/// `rotate` (all secrets get other values), `stop INSTANCE` (it loses its power), `die INSTANCE UNIT` (a service dies and stays dead), `served` (what the front
 /// door answers).
 ///
 /// # Panics
@@ -26,6 +26,10 @@ pub async fn play(scenario: &str) -> String {
             ["host", "up"] => world.host_up().await,
             ["sick", commit] => {
                 world.make_sick(&commit.repeat(40));
+                continue;
+            }
+            ["rotate"] => {
+                world.rotate_secrets();
                 continue;
             }
             ["stop", instance] => {

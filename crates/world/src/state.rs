@@ -6,6 +6,7 @@ use bascule_spec::Role;
 
 use crate::World;
 use crate::behaviour::KERNEL_RULES;
+use crate::redis;
 
 impl World {
     /// Everything a run leaves behind, for comparing two worlds: files, services, HAProxy's maps, what is recorded.
@@ -58,8 +59,10 @@ impl World {
     }
 }
 
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 10] = [
     "haproxy.service",
+    redis::SERVER,
+    redis::SENTINEL,
     "nginx.service",
     "ssh.service",
     "fail2ban.service",
@@ -77,6 +80,7 @@ fn is_goal(path: &str) -> bool {
             && !path.starts_with("/var/lib/bascule")
             && !path.starts_with("/run")
             && !path.contains(".bascule-")
+            && !redis::is_theirs(path)
 }
 
 /// Two worlds have different keys, and so different certificates.

@@ -138,6 +138,8 @@ impl Watch {
             self.colours(seen)?;
         }
         self.load_balancers(seen)?;
+        let members: Vec<&Instance> = self.platform.redis_members().collect();
+        one_at_a_time("Redis", &members, |member| self.machines.model.is_member_up(member), seen)?;
         for component in &self.platform.components {
             self.component(component, seen)?;
         }

@@ -18,6 +18,7 @@ mod killed;
 mod lab;
 mod load;
 mod lock;
+mod redis;
 mod releases;
 mod rolling;
 mod secrets;

@@ -84,6 +84,7 @@ fenced! {
         fn patch_profile_config(&self, project: &str, name: &str, changes: Changes) -> Result<()>;
         fn delete_profile(&self, project: &str, name: &str) -> Result<()>;
         fn create_volume(&self, project: &str, pool: &str, name: &str, config: Config) -> Result<()>;
+        fn patch_volume_config(&self, project: &str, pool: &str, name: &str, changes: Changes) -> Result<()>;
         fn delete_volume(&self, project: &str, pool: &str, name: &str) -> Result<()>;
         fn import_image(&self, project: &str, image: NewImage, progress: Option<Progress>) -> Result<String>;
         fn publish(&self, project: &str, publish: Publish) -> Result<String>;

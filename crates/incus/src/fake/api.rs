@@ -108,6 +108,11 @@ impl Incus for FakeIncus {
         self.change(call, |doing| self.world().create_volume(doing, project, pool, name, config.clone())).await
     }
 
+    async fn patch_volume_config(&self, project: &str, pool: &str, name: &str, changes: Changes) -> Result<()> {
+        let call = self.log("patch-volume", project, name, pool);
+        self.change(call, |doing| self.world().patch_volume(doing, project, pool, name, &changes)).await
+    }
+
     async fn delete_volume(&self, project: &str, pool: &str, name: &str) -> Result<()> {
         let call = self.log("delete-volume", project, name, pool);
         self.change(call, |doing| self.world().delete_volume(doing, project, pool, name)).await

@@ -223,6 +223,21 @@ impl World {
         })
     }
 
+    pub(super) fn patch_volume(
+        &mut self,
+        doing: &str,
+        project: &str,
+        pool: &str,
+        name: &str,
+        changes: &Changes,
+    ) -> Result<()> {
+        let home = self.home(doing, project, "features.storage.volumes")?;
+        let volume = self.volumes.get_mut(&key(&home, name)).filter(|_| pool == DEFAULT);
+        let volume = volume.ok_or_else(|| Error::answered(doing, 404, "Storage volume not found"))?;
+        merge(volume, changes);
+        Ok(())
+    }
+
     pub(super) fn delete_volume(&mut self, doing: &str, project: &str, pool: &str, name: &str) -> Result<()> {
         let home = self.home(doing, project, "features.storage.volumes")?;
         let volume = self.volumes(project, pool).into_iter().find(|volume| volume.name == name);

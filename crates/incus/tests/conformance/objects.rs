@@ -101,6 +101,9 @@ pub(crate) async fn a_volume_is_not_deleted_while_attached(ground: &Ground<'_>) 
     assert_eq!(incus.storage_pool("bslt-none").await.unwrap(), None);
     incus.create_volume(project, POOL, "data", config(&[("size", "64MiB")])).await.unwrap();
     assert_error!(incus.create_volume(project, POOL, "data", config(&[])).await, AlreadyExists);
+    let larger = || Changes::from([("size".into(), Some("128MiB".into()))]);
+    incus.patch_volume_config(project, POOL, "data", larger()).await.unwrap();
+    assert_error!(incus.patch_volume_config(project, POOL, "none", larger()).await, NotFound);
 
     incus.create_instance(project, ground.new_instance("a", "10.99.61.10")).await.unwrap();
     let attach = |source: &str| InstancePatch {
@@ -114,7 +117,7 @@ pub(crate) async fn a_volume_is_not_deleted_while_attached(ground: &Ground<'_>) 
     incus.patch_instance(project, "a", attach("data")).await.unwrap();
     let volumes = incus.volumes(project, POOL).await.unwrap();
     assert_eq!((volumes.len(), volumes[0].name.as_str(), volumes[0].used_by.len()), (1, "data", 1));
-    assert_eq!(volumes[0].config["size"], "64MiB");
+    assert_eq!(volumes[0].config["size"], "128MiB");
     assert_error!(incus.delete_volume(project, POOL, "data").await, Refused);
 
     let detach = InstancePatch { devices: BTreeMap::from([("data".into(), None)]), ..InstancePatch::default() };

@@ -2,21 +2,31 @@
 
 use std::fmt::Write;
 
-use bascule_spec::Component;
+use bascule_spec::{Component, Platform, Redis, Service};
 use serde::Serialize;
 
 use crate::group::{Group, directory, file, running, secret_file};
 use crate::template::render;
-use crate::{Facts, RoleError};
+use crate::{Facts, RoleError, redis};
 
-pub(super) fn base(component: &Component, facts: &Facts) -> Result<Group, RoleError> {
+pub(super) fn base(platform: &Platform, component: &Component, facts: &Facts) -> Result<Group, RoleError> {
     let mut group = Group::new("component/base");
     group.step("credentials", "make room for secrets", directory(format!("{}/credentials", etc(component)), 0o700));
-    for name in &component.secrets {
+    for (name, secret) in credentials(component) {
         group.step(
             format!("credential-{name}"),
-            format!("put the secret {name} in place"),
-            secret_file(credential(component, name), facts.secret(name)?),
+            format!("put the secret {secret} in place"),
+            secret_file(credential(component, &name), facts.secret(&secret)?),
+        );
+    }
+    // All of it names other instances, whose addresses never move.
+    if component.uses.contains(&Service::Redis) {
+        let variables = redis::environment(platform, facts, &component.name)?;
+        let text = lines(variables.iter().map(|(name, value)| (*name, value.as_str())));
+        group.step(
+            "services",
+            "tell it where the platform's services are",
+            file(services_file(component), 0o644, text),
         );
     }
     Ok(group)
@@ -28,7 +38,13 @@ pub(super) fn prepare(component: &Component) -> Result<Group, RoleError> {
         component: &component.name,
         environment: environment_file(component),
         certificate: component.tls.then(|| certificate(component)),
-        credentials: component.secrets.iter().map(|name| (name.as_str(), credential(component, name))).collect(),
+        services: (!component.uses.is_empty()).then(|| services_file(component)),
+        credentials: (credentials(component).into_iter())
+            .map(|(name, _)| {
+                let path = credential(component, &name);
+                (name, path)
+            })
+            .collect(),
         stop_timeout_ms: component.stop_timeout_ms,
         privileged_port: component.port < 1024,
     };
@@ -41,8 +57,10 @@ pub(super) fn prepare(component: &Component) -> Result<Group, RoleError> {
 struct Context<'a> {
     component: &'a str,
     environment: String,
+    /// The file with what it has to know of the services that it uses.
+    services: Option<String>,
     /// Names and files.
-    credentials: Vec<(&'a str, String)>,
+    credentials: Vec<(String, String)>,
     /// The file with its certificate and key, where it speaks TLS.
     certificate: Option<String>,
     stop_timeout_ms: u64,
@@ -57,7 +75,8 @@ pub(super) fn run(group: &mut Group, component: &Component, instance: &str, comm
     group.step("environment", "tell it where it is and what it runs", file(environment_file(component), 0o644, text));
     let mut inputs =
         vec![unit_file(component), environment_file(component), format!("/srv/{}/current", component.name)];
-    inputs.extend(component.secrets.iter().map(|name| credential(component, name)));
+    inputs.extend(credentials(component).iter().map(|(name, _)| credential(component, name)));
+    inputs.extend((!component.uses.is_empty()).then(|| services_file(component)));
     inputs.extend(component.tls.then(|| certificate(component)));
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
     let unit = unit(component);
@@ -76,11 +95,24 @@ fn environment(component: &Component, instance: &str, commit: &str) -> String {
     ];
     let given = component.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let given = given.filter(|(name, _)| own.iter().all(|(taken, _)| taken != name));
+    lines(own.into_iter().chain(given))
+}
+
+fn lines<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut text = "# Written by Bascule.\n".to_owned();
-    for (name, value) in own.into_iter().chain(given) {
+    for (name, value) in variables {
         let _ = writeln!(text, "{name}={}", quoted(value));
     }
     text
+}
+
+/// Its secrets, by the names under which it reads them, and by their own.
+fn credentials(component: &Component) -> Vec<(String, String)> {
+    let own = component.secrets.iter().map(|name| (name.clone(), name.clone()));
+    let of_services = component.uses.iter().map(|service| match service {
+        Service::Redis => ("redis".to_owned(), Redis::password_of(&component.name)),
+    });
+    own.chain(of_services).collect()
 }
 
 /// In double quotes, as systemd.exec(5) reads them: only these four characters mean something there.
@@ -102,6 +134,11 @@ fn etc(component: &Component) -> String {
 
 fn environment_file(component: &Component) -> String {
     format!("{}/environment", etc(component))
+}
+
+/// What it has to know of the services that it uses: all of it is settled before anything is released.
+fn services_file(component: &Component) -> String {
+    format!("{}/services", etc(component))
 }
 
 fn credential(component: &Component, name: &str) -> String {

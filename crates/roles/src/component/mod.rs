@@ -13,6 +13,7 @@
 //! | `COMMIT` | the 40 hex digits of its release, which the path `version` has to answer |
 //! | `COMPONENT`, `INSTANCE` | its own name, and that of the machine it runs on |
 //! | `CREDENTIALS_DIRECTORY` | the folder with its secrets, a file each: by systemd, when it has any |
+//! | `REDIS_SENTINELS`, `REDIS_MASTER`, `REDIS_USER`, `REDIS_CA` | with `uses = ["redis"]`: where the Sentinels are (`ADDRESS:PORT`, with commas), by which name they know the master, as whom to come (the password is the credential `redis`), and the file with the authority that vouches for them |
 //! | `TLS_CERTIFICATE` | with `tls = true`: a PEM file with the certificate and the key for all that come to `LISTEN_ADDRESS` |
 //!
 //! and by what the platform file gives it in `environment`. On SIGTERM it answers 404 on its health path, and goes on
@@ -22,7 +23,7 @@
 mod binary;
 mod static_site;
 
-use bascule_plan::{Archive, LineItem, OnTimeout, Probe, Resource};
+use bascule_plan::{Archive, LineItem, Milestone, OnTimeout, Probe, Resource};
 use bascule_spec::{Component, ComponentKind, Instance, Platform, Role};
 
 use crate::facts::ColourRelease;
@@ -40,7 +41,7 @@ pub(crate) fn base(
     replica: &Instance,
 ) -> Result<Vec<LineItem>, RoleError> {
     let mut group = match component.kind {
-        ComponentKind::Binary => binary::base(component, facts)?,
+        ComponentKind::Binary => binary::base(platform, component, facts)?,
         ComponentKind::Static => static_site::base(),
     };
     if let Some(path) = certificate(component) {
@@ -94,6 +95,9 @@ pub(crate) fn release(
     let mut group = Group::new("component/service");
     // Where nobody sends it requests yet, it need not wait for its turn.
     let in_service = !gates.load_balancers.is_empty();
+    for milestone in &gates.after {
+        group.wait_for(milestone.clone());
+    }
     if in_service {
         group.take(&lease);
     }
@@ -141,6 +145,8 @@ pub(crate) fn release(
 /// What a replica has to pass before the next one may be touched.
 #[derive(Debug)]
 pub(crate) struct Gates<'a> {
+    /// What others have to have reached before a replica may be touched at all.
+    pub(crate) after: Vec<Milestone>,
     pub(crate) health_timeout_ms: u64,
     /// A replica that ran this release before and does not answer any more is restarted; one that never answered is not.
     pub(crate) restart_hung: bool,

@@ -1,8 +1,8 @@
 use std::fmt;
 
-use bascule_spec::{Instance, Platform, Role};
+use bascule_spec::{Instance, Platform, Role, Service};
 
-use crate::{Facts, RoleError, load_balancer};
+use crate::{Facts, RoleError, load_balancer, redis};
 
 const SSH_PORT: u16 = 22;
 
@@ -37,6 +37,7 @@ pub(crate) enum From {
 /// | a load balancer | those of the front door | anywhere |
 /// | a load balancer | VRRP, and its generation | the other load balancers |
 /// | a replica | its component's | the load balancers |
+/// | a member of Redis | Redis's, and Sentinel's | the other members, and who uses Redis |
 ///
 /// Nothing of the platform asks another instance's node_exporter yet, so nobody may.
 pub(crate) fn admitted(platform: &Platform, facts: &Facts, instance: &Instance) -> Result<Vec<Admitted>, RoleError> {
@@ -58,6 +59,19 @@ pub(crate) fn admitted(platform: &Platform, facts: &Facts, instance: &Instance) 
                 all.push(Admitted { why: "who has the address", what: What::Vrrp, from: from() });
                 let generation = What::TcpPort(load_balancer::PEER_PORT);
                 all.push(Admitted { why: "whose generation is the newest", what: generation, from: from() });
+            }
+        }
+        Role::Redis => {
+            let others = platform.redis_members().filter(|member| member.name != instance.name);
+            let users = platform.instances.iter().filter(|instance| platform.uses(instance, Service::Redis));
+            let sources = |instances: &mut dyn Iterator<Item = &Instance>| -> Result<Vec<String>, RoleError> {
+                instances.map(|instance| Ok(facts.address(instance)?.to_string())).collect()
+            };
+            let (others, users) = (sources(&mut others.into_iter())?, sources(&mut users.into_iter())?);
+            for (why, from) in [("the other members", others), ("who uses Redis", users)] {
+                for port in [redis::PORT, redis::SENTINEL_PORT].into_iter().filter(|_| !from.is_empty()) {
+                    all.push(Admitted { why, what: What::TcpPort(port), from: From::These(from.clone()) });
+                }
             }
         }
         Role::Component { component, .. } => {

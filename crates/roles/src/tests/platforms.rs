@@ -36,7 +36,7 @@ pub(super) fn platform(topology: Topology, load_balancers: usize, replicas: &[us
             instances.extend((1..=*replicas).map(|n| instance(format!("{pool}-{n}"), role.clone())));
         }
     }
-    instances.push(instance("build-1".into(), Role::Plain { group: "build".into() }));
+    instances.push(instance("build-1".into(), Role::Plain { group: "build".into(), uses: [].into() }));
     Platform {
         name: "shop".into(),
         environment: "lab".into(),
@@ -59,6 +59,7 @@ pub(super) fn platform(topology: Topology, load_balancers: usize, replicas: &[us
         release: Release { artifacts: "/artifacts".into(), drain_timeout_ms: 60_000, health_timeout_ms: 30_000 },
         load_balancer: LoadBalancer { topology, port: 80, connections_max: 100_000, address: None, tls: None },
         components: components.into_iter().take(replicas.len()).collect(),
+        redis: None,
         instances,
         ops: None,
     }
@@ -95,6 +96,7 @@ fn api() -> Component {
         stop_timeout_ms: 30_000,
         environment: [("SHOP_LOG".into(), "info".into()), ("GREETING".into(), "say \"hello\" for $1".into())].into(),
         secrets: ["operator_token".into()].into(),
+        uses: [].into(),
     }
 }
 

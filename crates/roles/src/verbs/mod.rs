@@ -8,6 +8,7 @@ mod renew;
 mod roll;
 mod rotation;
 mod switch;
+mod switchover;
 mod up;
 
 pub use drain::drain;
@@ -18,6 +19,7 @@ pub use renew::{due, due_or_out_of_rotation, renewal};
 pub use roll::roll;
 pub use rotation::rotation;
 pub use switch::{catch_up, switch};
+pub use switchover::switchover;
 pub use up::up;
 
 use std::collections::{BTreeMap, BTreeSet};

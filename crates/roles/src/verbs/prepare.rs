@@ -25,8 +25,12 @@ pub fn prepare(
         return Err(RoleError::ColourIsActive(colour));
     }
     let release = new_release(commit, artifacts)?;
-    let gates =
-        Gates { health_timeout_ms: platform.release.health_timeout_ms, restart_hung: false, load_balancers: &[] };
+    let gates = Gates {
+        after: Vec::new(),
+        health_timeout_ms: platform.release.health_timeout_ms,
+        restart_hung: false,
+        load_balancers: &[],
+    };
     let replicas = replicas(platform, facts, Some(colour));
 
     let mut lines = super::probe::lines(platform, facts, colour, commit, true)?;

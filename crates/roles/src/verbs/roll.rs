@@ -24,6 +24,7 @@ pub fn roll(
     let release = new_release(commit, artifacts)?;
     let load_balancers: Vec<&Instance> = facts.load_balancers(platform);
     let gates = Gates {
+        after: Vec::new(),
         health_timeout_ms: platform.release.health_timeout_ms,
         restart_hung: false,
         load_balancers: &load_balancers,

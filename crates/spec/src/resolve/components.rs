@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::Context;
 use super::names::{environment_variable, label, port};
+use super::services;
 use crate::platform::{Balance, Component, ComponentKind};
 use crate::raw;
 use crate::words::heading;
@@ -15,13 +16,13 @@ pub(super) fn components(file: &raw::File, context: &mut Context<'_>) -> Vec<Com
         .collect();
     defaults(&named, context);
     routes(&named, context);
-    named.into_iter().filter_map(|(name, raw)| component(name, raw, file.group.contains_key(name), context)).collect()
+    named.into_iter().filter_map(|(name, raw)| component(file, name, raw, context)).collect()
 }
 
-fn component(name: &str, raw: &raw::Component, is_group: bool, context: &mut Context<'_>) -> Option<Component> {
+fn component(file: &raw::File, name: &str, raw: &raw::Component, context: &mut Context<'_>) -> Option<Component> {
     let table = ["component", name];
     label(name, &table, context);
-    if is_group {
+    if file.group.contains_key(name) {
         let message = format!("[component.{name}] and [group.{name}] have the same name");
         context.report_key(&["group", name], message, "rename one of the two: instances are named after it");
     }
@@ -31,8 +32,12 @@ fn component(name: &str, raw: &raw::Component, is_group: bool, context: &mut Con
     let balance = balance(name, raw, context);
     let kind = raw.kind?;
     if kind == ComponentKind::Static {
-        let given =
-            [("environment", !raw.environment.is_empty()), ("secrets", !raw.secrets.is_empty()), ("tls", raw.tls)];
+        let given = [
+            ("environment", !raw.environment.is_empty()),
+            ("secrets", !raw.secrets.is_empty()),
+            ("tls", raw.tls),
+            ("uses", !raw.uses.is_empty()),
+        ];
         for (key, given) in given {
             if given {
                 let message =
@@ -65,6 +70,7 @@ fn component(name: &str, raw: &raw::Component, is_group: bool, context: &mut Con
         stop_timeout_ms: u64::from(raw.stop_timeout_s) * 1_000,
         environment: raw.environment.clone(),
         secrets: raw.secrets.iter().cloned().collect(),
+        uses: services::used(file, &raw.uses, &["component", name, "uses"], context),
     })
 }
 

@@ -7,6 +7,7 @@ use super::Context;
 use super::hosts::Hosts;
 use super::names::{INSTANCE_NAME_MAX, RESERVED, label};
 use super::pins::{Pins, room};
+use super::services;
 use crate::platform::{Colour, Instance, Network, Role, Topology};
 use crate::raw::{self, Placement};
 use crate::words::{count, heading};
@@ -92,6 +93,16 @@ fn groups<'a>(file: &'a raw::File, context: &mut Context<'_>) -> Vec<Group<'a>> 
             promised: true,
         });
     }
+    if let Some(redis) = &file.redis {
+        groups.push(Group {
+            path: vec!["redis"],
+            count_key: "instances",
+            placement: &redis.placement,
+            members: vec![members("redis", redis.instances, &Role::Redis)],
+            quorum: true,
+            promised: true,
+        });
+    }
     for name in context.keys(&["group"]) {
         let Some((name, group)) = file.group.get_key_value(name) else {
             continue;
@@ -101,7 +112,7 @@ fn groups<'a>(file: &'a raw::File, context: &mut Context<'_>) -> Vec<Group<'a>> 
             path: vec!["group", name],
             count_key: "instances",
             placement: &group.placement,
-            members: vec![members(name, group.instances.unwrap_or(0), &Role::Plain { group: name.to_owned() })],
+            members: vec![members(name, group.instances.unwrap_or(0), &plain(name, group, file, context))],
             quorum: group.quorum,
             promised: false,
         });
@@ -118,6 +129,10 @@ fn groups<'a>(file: &'a raw::File, context: &mut Context<'_>) -> Vec<Group<'a>> 
         check_ops(file, ops, context);
     }
     groups
+}
+
+fn plain(name: &str, group: &raw::Group, file: &raw::File, context: &mut Context<'_>) -> Role {
+    Role::Plain { group: name.to_owned(), uses: services::used(file, &group.uses, &["group", name, "uses"], context) }
 }
 
 /// It comes to Incus over the network, through the host's firewall.

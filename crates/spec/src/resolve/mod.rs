@@ -12,6 +12,7 @@ mod names;
 mod network;
 mod pins;
 mod servers;
+mod services;
 mod ssh;
 mod system;
 
@@ -31,6 +32,7 @@ pub(crate) fn resolve(file: &raw::File, environment: &str, context: &mut Context
     let release = file.release.as_ref().and_then(|release| self::release(release, context));
     let load_balancer = load_balancer::load_balancer(file, network.as_ref(), context);
     let components = components::components(file, context);
+    let redis = file.redis.as_ref().map(services::redis);
     let instances = instances::instances(file, network.as_ref(), load_balancer.address, context);
     Some(Platform {
         name: file.name.clone()?,
@@ -43,6 +45,7 @@ pub(crate) fn resolve(file: &raw::File, environment: &str, context: &mut Context
         release: release?,
         load_balancer,
         components,
+        redis,
         instances,
         ops: None,
     })

@@ -34,7 +34,7 @@ fn blue_green_makes_both_colours_of_every_component_blue_first() {
     ];
     assert_eq!(names(&platform), expected);
     assert_eq!(platform.replicas("api", Some(Colour::Green)).count(), 1);
-    assert_eq!(platform.instances[8].role, Role::Plain { group: "tools".to_owned() });
+    assert_eq!(platform.instances[8].role, Role::Plain { group: "tools".to_owned(), uses: [].into() });
 }
 
 #[test]

@@ -21,7 +21,8 @@ pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
         let mut file = secrets::open(common, &platform.environment)?;
         let mut drawn = Vec::new();
         for name in arguments.names {
-            if is_internal(&name) {
+            let of_a_service = platform.own_secrets().contains(&name);
+            if is_internal(&name) && !of_a_service {
                 let message = format!("{name} is the platform's own: what it signs or opens has to change with it");
                 return Err(Failed::usage(message, "bascule secrets list shows which are yours"));
             }
@@ -30,7 +31,7 @@ pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
                 return Err(Failed::usage(message, format!("bring both anew; bascule secrets set {name} < FILE")));
             }
             let before = file.fingerprint(&name).ok();
-            if before.is_none() && !platform.secrets().contains(name.as_str()) {
+            if before.is_none() && !of_a_service && !platform.secrets().contains(name.as_str()) {
                 return Err(SecretsError::Unknown { path: file.place().secrets.clone(), name }.into());
             }
             file.set(&name, &token()?)?;

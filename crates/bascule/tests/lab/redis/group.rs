@@ -1,0 +1,270 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::sync::{MutexGuard, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::lab::{A, Lab, archive, folder, incus, said, with_input};
+
+pub(super) const MEMBERS: [&str; 3] = ["redis-1", "redis-2", "redis-3"];
+
+/// How long anything may take here before a test gives up: no promise, and no figure.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Three members, and an instance from which somebody writes.
+pub(super) struct Group {
+    pub(super) lab: Lab,
+    _one_at_a_time: MutexGuard<'static, ()>,
+}
+
+/// So many writes, by how many replicas confirmed them.
+pub(super) type Counts = BTreeMap<String, u64>;
+
+const PLATFORM: &str = r#"
+name = "data"
+
+[network]
+bridge = "bslt-data"
+subnet = "10.99.35.0/24"
+
+[incus]
+project = "bascule-test-data"
+
+[ssh]
+allow_from = ["10.99.35.0/24"]
+authorized_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH nobody"]
+
+[release]
+artifacts = "artifacts"
+
+[load_balancer]
+topology = "multi-instance"
+connections_max = 1000
+
+[component.web]
+kind = "static"
+replicas = 1
+default = true
+
+[redis]
+volume = "1GiB"
+data_max = "128MiB"
+
+[group.tools]
+instances = 1
+uses = ["redis"]
+"#;
+
+impl Group {
+    pub(super) fn up() -> Self {
+        static FILES: OnceLock<()> = OnceLock::new();
+        static READY: OnceLock<()> = OnceLock::new();
+        let folder = folder().with_file_name("lab-data");
+        let (guard, lab) = Lab::of(folder.clone(), "data");
+        let group = Self { lab, _one_at_a_time: guard };
+        FILES.get_or_init(|| {
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(folder.join("env")).unwrap();
+            fs::create_dir_all(folder.join("artifacts").join(A)).unwrap();
+            fs::write(folder.join("platform.toml"), PLATFORM).unwrap();
+            fs::write(folder.join("env/data.toml"), "").unwrap();
+            let version = format!("{{\"commit\":\"{A}\"}}");
+            archive(&folder.join("artifacts").join(A).join("web.tar.gz"), &[("version.json", &version, "0644")]);
+            group.lab.ok(&["init", folder.to_str().unwrap()]);
+        });
+        READY.get_or_init(|| {
+            group.lab.ok(&["up"]);
+            assert_eq!(group.lab.summary(&["up"])["changed"], 0);
+            group.lab.ok(&["exec", "tools-1", "--", "sh", "-c", INSTALL]);
+            for (name, text) in [("load.py", include_str!("load.py")), ("check.py", include_str!("check.py"))] {
+                let put = ["exec", "tools-1", "--", "sh", "-c", "cat >/root/$0", name];
+                assert!(group.lab.with_input(&put, text.as_bytes()).status.success());
+            }
+        });
+        group.wait_until_whole();
+        group
+    }
+
+    /// Asks Incus for something in the environment's project.
+    pub(super) fn incus(&self, arguments: &[&str]) {
+        incus(&[arguments, &["--project", &self.lab.project()]].concat());
+    }
+
+    /// Whom a majority of Sentinels takes for the master.
+    pub(super) fn master(&self) -> String {
+        let began = Instant::now();
+        loop {
+            let mut votes: BTreeMap<String, usize> = BTreeMap::new();
+            for member in MEMBERS {
+                let said = self.ask(member, 26379, "SENTINEL GET-MASTER-ADDR-BY-NAME main");
+                *votes.entry(said.lines().next().unwrap_or_default().to_owned()).or_default() += 1;
+            }
+            let agreed = votes.into_iter().find(|(address, votes)| *votes >= 2 && !address.is_empty());
+            if let Some((address, _)) = agreed {
+                return self.named(&address);
+            }
+            assert!(began.elapsed() < PATIENCE, "no Sentinels agree");
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    /// One that is not the master.
+    pub(super) fn replica(&self) -> String {
+        let master = self.master();
+        MEMBERS.into_iter().find(|member| *member != master).unwrap().to_owned()
+    }
+
+    /// What a Redis or a Sentinel answers on its own machine; nothing when it does not.
+    fn ask(&self, member: &str, port: u16, command: &str) -> String {
+        let script = format!("/usr/local/lib/bascule/redis-ask {} {port} {command}", self.address(member));
+        self.lab.shell(member, &script)
+    }
+
+    /// Addresses never move, and to ask for them takes a second.
+    fn address(&self, member: &str) -> String {
+        static ADDRESSES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+        let addresses = ADDRESSES.get_or_init(|| {
+            let status = self.lab.status();
+            MEMBERS.map(|member| (member.to_owned(), status[member]["address"].as_str().unwrap().to_owned())).into()
+        });
+        addresses[member].clone()
+    }
+
+    fn named(&self, address: &str) -> String {
+        MEMBERS
+            .into_iter()
+            .find(|member| self.address(member) == address)
+            .unwrap_or_else(|| panic!("{address}"))
+            .to_owned()
+    }
+
+    /// Waits until there is one master and all others have its data, and all Sentinels know each other.
+    pub(super) fn wait_until_whole(&self) {
+        let began = Instant::now();
+        loop {
+            let roles = MEMBERS.map(|member| self.ask(member, 6379, "INFO replication"));
+            let masters = roles.iter().filter(|info| info.contains("role:master")).count();
+            let replicas = roles.iter().filter(|info| info.contains("master_link_status:up")).count();
+            let known = MEMBERS.map(|member| self.ask(member, 26379, "SENTINEL MASTER main"));
+            let knows_all = |told: &String| told.contains("num-slaves\n2\nnum-other-sentinels\n2\n");
+            // One that was frozen mistrusts its clock for 30 seconds, and decides nothing.
+            let decides = |member| self.ask(member, 26379, "INFO sentinel").contains("sentinel_tilt:0");
+            if (masters, replicas) == (1, 2) && known.iter().all(knows_all) && MEMBERS.into_iter().all(decides) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{roles:#?}\n{known:#?}");
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    /// The clock by which writes are told, in milliseconds.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+    }
+
+    /// Takes a member's network away, as a switch that dies does.
+    pub(super) fn cut_off(&self, member: &str) {
+        self.link(member, "down");
+    }
+
+    pub(super) fn connect(&self, member: &str) {
+        self.link(member, "up");
+    }
+
+    fn link(&self, member: &str, state: &str) {
+        let shown = incus(&["query", &format!("/1.0/instances/{member}/state?project={}", self.lab.project())]);
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        let card = shown["network"]["eth0"]["host_name"].as_str().unwrap().to_owned();
+        assert!(Command::new("ip").args(["link", "set", &card, state]).status().unwrap().success());
+    }
+
+    /// Its disk is lost, and another one is put in: of a stopped member.
+    pub(super) fn wipe(&self, member: &str) {
+        let volume = format!("{member}-data");
+        self.incus(&["config", "device", "remove", member, &volume]);
+        self.incus(&["storage", "volume", "delete", "default", &volume]);
+    }
+
+    fn password(&self) -> Vec<u8> {
+        let output = self.lab.run(&["secrets", "show", "bascule/redis/user/tools"]);
+        assert!(output.status.success(), "{}", said(&output));
+        output.stdout
+    }
+
+    fn sentinels(&self) -> String {
+        MEMBERS.map(|member| format!("{}:26379", self.address(member))).join(",")
+    }
+
+    /// How many writes there were, and how many of them are lost.
+    pub(super) fn check(&self, prefix: &str) -> (Counts, Counts) {
+        let script = ["exec", "tools-1", "--", "python3", "/root/check.py", "tools"];
+        let file = format!("/root/{prefix}.log");
+        let sentinels = self.sentinels();
+        let mut command = self.lab.command(&[&script[..], &[&sentinels, prefix, &file]].concat());
+        let output = with_input(&mut command, &self.password());
+        assert!(output.status.success(), "{}", said(&output));
+        let counted: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let counts = |key: &str| serde_json::from_value(counted[key].clone()).unwrap();
+        (counts("written"), counts("lost"))
+    }
+}
+
+const INSTALL: &str = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends python3-redis >/dev/null";
+
+/// Somebody who writes all the time.
+pub(super) struct Writes<'a> {
+    group: &'a Group,
+    child: Child,
+    prefix: String,
+}
+
+impl<'a> Writes<'a> {
+    /// Each write waits until so many replicas have confirmed it; for none with 0.
+    pub(super) fn start(group: &'a Group, replicas: u32) -> Self {
+        let prefix = format!("t{}", group.now());
+        let line =
+            format!("exec python3 /root/load.py tools {} {replicas} {prefix} >/root/{prefix}.log", group.sentinels());
+        let mut command = group.lab.command(&["exec", "tools-1", "--", "sh", "-c", &line]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        std::io::Write::write_all(&mut stdin, &group.password()).unwrap();
+        drop(stdin);
+        let writes = Self { group, child, prefix };
+        writes.accepted_again_after(0);
+        writes
+    }
+
+    /// Waits for the first write that was answered well after a moment, and gives how long after.
+    pub(super) fn accepted_again_after(&self, moment_ms: u64) -> u64 {
+        let began = Instant::now();
+        loop {
+            let last =
+                self.group.lab.shell("tools-1", &format!("grep confirmed /root/{}.log | tail -n 400", self.prefix));
+            let answered = last.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()?["at"].as_f64());
+            // What was under way when the master was lost may still have been answered.
+            let after =
+                answered.map(|at| (at * 1000.0) as u64).filter(|at| *at > moment_ms + 500 || moment_ms == 0).min();
+            if let Some(at) = after {
+                return at - moment_ms;
+            }
+            assert!(began.elapsed() < PATIENCE, "no write is accepted any more: {last}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Ends it, and gives the name of what it wrote.
+    pub(super) fn stop(mut self) -> String {
+        let _ = self.group.lab.shell("tools-1", &format!("pkill -f 'load.py.* {}'", self.prefix));
+        let _ = self.child.wait();
+        self.prefix.clone()
+    }
+
+    /// Ends it; how many writes there were, and how many of them are lost.
+    pub(super) fn end(self) -> (Counts, Counts) {
+        let group = self.group;
+        let prefix = self.stop();
+        group.check(&prefix)
+    }
+}
