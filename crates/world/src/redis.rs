@@ -9,6 +9,7 @@ use crate::behaviour::{Model, SCRIPTS};
 
 pub(crate) const SERVER: &str = "redis-server.service";
 pub(crate) const SENTINEL: &str = "redis-sentinel.service";
+const SENTINEL_PORT: &str = ":26379";
 const DATA: &str = "/var/lib/redis";
 /// What a Sentinel keeps: the name of the master.
 const KNOWN: &str = "/var/lib/redis/sentinel/sentinel.conf";
@@ -31,9 +32,11 @@ impl Model {
             &[],
         );
         let machines = self.machines().clone();
-        machine.on_tcp(move |machine, _| match machine.is_active(SENTINEL) {
-            true => Ok(()),
-            false => Err("connection refused".to_owned()),
+        machine.on_tcp(move |machine, address| {
+            match address.ends_with(SENTINEL_PORT) && !machine.is_active(SENTINEL) {
+                true => Err("connection refused".to_owned()),
+                false => Ok(()),
+            }
         });
         let (own, of) = (name.to_owned(), machines.clone());
         machine.on_command(&format!("{SCRIPTS}/redis-form"), move |machine, argv| {
