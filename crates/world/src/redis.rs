@@ -13,8 +13,6 @@ const SENTINEL_PORT: &str = ":26379";
 const DATA: &str = "/var/lib/redis";
 /// What a Sentinel keeps: the name of the master.
 const KNOWN: &str = "/var/lib/redis/sentinel/sentinel.conf";
-/// A member that was empty when all were.
-const FIRST: &str = "/var/lib/redis/first";
 /// A member that has had all data.
 const COMPLETE: &str = "/var/lib/redis/complete";
 /// The passwords that a Redis knows, by the stages of replacing them: what the platform had when it started, until that is
@@ -38,9 +36,9 @@ impl Model {
                 false => Ok(()),
             }
         });
-        let (own, of) = (name.to_owned(), machines.clone());
+        let of = machines.clone();
         machine.on_command(&format!("{SCRIPTS}/redis-form"), move |machine, argv| {
-            let answer = Self::of(&of, |model| model.form(machine, &own, &argv[1]));
+            let answer = Self::of(&of, |model| model.form(machine, &argv[1]));
             finished(answer.unwrap_or(Err("nobody answers".to_owned())))
         });
         let (own, of) = (name.to_owned(), machines.clone());
@@ -90,7 +88,7 @@ impl Model {
         Some((*promoted).to_owned())
     }
 
-    fn form(&self, machine: &Machine, own: &str, mode: &str) -> Result<(), String> {
+    fn form(&self, machine: &Machine, mode: &str) -> Result<(), String> {
         let known = self.master();
         if mode == "check" {
             return machine.content(KNOWN).map(drop).ok_or_else(|| "Sentinel watches no master yet".to_owned());
@@ -103,9 +101,6 @@ impl Model {
             return Ok(());
         }
         let first = self.members().first().map(|member| member.name.clone()).unwrap_or_default();
-        if known.is_none() && own == first {
-            machine.put_file(FIRST, "");
-        }
         machine.may_be_killed();
         machine.put_file(KNOWN, known.unwrap_or(first));
         Ok(())
@@ -116,9 +111,14 @@ impl Model {
             return Err("Redis does not answer".to_owned());
         }
         let master = self.master().ok_or("no Sentinel knows a master")?;
-        let has_data = |it: &Machine| it.content(COMPLETE).is_some() || it.content(FIRST).is_some();
+        let has_data = |it: &Machine| it.content(COMPLETE).is_some();
+        // All Sentinels answer, and none has ever seen a replica.
+        let is_new = || {
+            let watches = |it: &Machine| it.is_active(SENTINEL) && it.content(KNOWN).is_some() && !has_data(it);
+            self.members().iter().all(|member| self.running(member).is_some_and(|it| watches(&it)))
+        };
         let serves = match master == own {
-            true => has_data(machine),
+            true => has_data(machine) || is_new(),
             false => {
                 let member = self.members().into_iter().find(|member| member.name == master);
                 member.and_then(|member| self.running(member)).is_some_and(|it| it.is_active(SERVER) && has_data(&it))

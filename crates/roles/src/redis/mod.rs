@@ -7,7 +7,8 @@
 //!
 //! The first master is found once: `redis-form` has a Sentinel watch what the others watch, and only when all answer that
 //! they watch nothing, nobody can have data, and the first member becomes the master. What a Sentinel knows and the data are
-//! on the same volume, and are lost together.
+//! on the same volume, and are lost together. As long as no Sentinel has ever seen a replica, that member may be the master
+//! with nothing.
 //!
 //! A Redis that is stopped in order while it is the master first hands over (`redis-hand-over`), so that every restart, and
 //! every shutdown, is a switchover in which no answered write is lost.

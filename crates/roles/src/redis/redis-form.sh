@@ -55,10 +55,6 @@ case $mode in
             sleep 0.5
         done
         case $master in *" "*) echo "$master" >&2 && exit 1 ;; esac
-        # That it is nobody's master yet, and still may have no data, only the first member is told, and once.
-        known=$(for member in "$@"; do watched "$member"; done | grep -vx none || true)
-        [ -n "$known" ] || [ "$master" != "$own" ] ||
-            install -o redis -g redis -m 0600 /dev/null /var/lib/redis/first
         umask 077
         printf 'sentinel monitor main %s 6379 %s\n' "$master" "$quorum" >"$file.form"
         chown redis:redis "$file.form"

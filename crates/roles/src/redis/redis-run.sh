@@ -18,6 +18,14 @@ master() {
     done | grep -E '^[0-9]+(\.[0-9]+){3}$' | sort | uniq -c | awk -v quorum="$quorum" '$1 >= quorum { print $2 }'
 }
 
+# All Sentinels answer, and none has ever seen a replica of the master: so nobody has got any data from it.
+is_new() {
+    for member in "$@"; do
+        replicas=$("$ask" "$member" 26379 SENTINEL MASTER main | awk 'before == "num-slaves" { print } { before = $0 }')
+        [ "$replicas" = 0 ] || return 1
+    done
+}
+
 umask 077
 cat "$CREDENTIALS_DIRECTORY/member" >"$run/member"
 
@@ -26,7 +34,7 @@ while :; do
     master=$(master "$@")
     if [ -z "$master" ]; then
         why="waiting: no $quorum Sentinels agree on who is the master"
-    elif [ "$master" = "$own" ] && [ ! -e "$data/complete" ] && [ ! -e "$data/first" ]; then
+    elif [ "$master" = "$own" ] && [ ! -e "$data/complete" ] && ! is_new "$@"; then
         why="waiting: this was the master, and has lost its data; Sentinels will make another one the master"
     else
         break
@@ -66,7 +74,6 @@ done
     until "$ask" "$own" 6379 INFO replication | grep -qE '^(role:master|master_link_status:up)'; do sleep 0.5; done
     "$ask" "$own" 6379 CONFIG SET replica-priority 100 >/dev/null
     touch "$data/complete"
-    rm -f "$data/first"
 ) &
 
 exec redis-server "$run/redis.conf"
