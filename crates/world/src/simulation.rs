@@ -68,6 +68,9 @@ async fn play(
     for act in &course.acts {
         calm.prepare(act).await;
         let wanted = calm.undisturbed(&act.verb).await?;
+        if !wanted.is_ok() {
+            log.push(format!("--- {:?}, undisturbed\n{}{:?}", act.verb, outline(&wanted.events), wanted.error));
+        }
         calm.is_sound()?;
         stormy.prepare(act).await;
         let disturbed = stormy.disturbed(act, &wanted).await;

@@ -49,18 +49,21 @@ pub(crate) fn volume(redis: &Redis, member: &Instance) -> Volume {
     Volume { name: format!("{}-data", member.name), path: DATA.to_owned(), size: redis.volume.clone() }
 }
 
-/// A member that accepts the passwords that the environment has now.
-fn accepts(member: &Instance) -> String {
-    format!("{}: accepts new passwords", member.name)
-}
+/// A member accepts the passwords that the environment has now.
+const ACCEPTS: &str = "accepts new passwords";
 
-fn calls(member: &Instance) -> String {
-    format!("{}: calls others by the new password", member.name)
+/// All members get here before any goes on.
+fn meet(group: &mut Group, platform: &Platform, own: &Instance, what: &str) {
+    let here = |member: &Instance| format!("{}: {what}", member.name);
+    group.reach(here(own));
+    for member in platform.redis_members() {
+        group.wait_for(here(member));
+    }
 }
 
 /// What a component that uses Redis has to wait for before it comes with its password.
 pub(crate) fn accepting(platform: &Platform) -> impl Iterator<Item = String> {
-    platform.redis_members().map(accepts)
+    platform.redis_members().map(|member| format!("{}: {ACCEPTS}", member.name))
 }
 
 /// `users` are the replicas that this plan brings to a release, and with it to their password.
@@ -113,10 +116,12 @@ pub(crate) fn steps(
     let listens = Probe::Tcp { address: format!("{}:{SENTINEL_PORT}", of.own) };
     sentinel.step("listens", "wait until it listens", wait(listens, Some(SENTINEL_UNIT), 15_000));
     sentinel.release(SENTINEL_LEASE);
+    meet(&mut sentinel, platform, own, "its Sentinel runs");
     let form = |mode| of.argv(&[&script_path("redis-form"), mode, &of.quorum.to_string(), &of.own], &of.members);
     let told = Probe::Command { argv: form("ready") };
     sentinel.step("others", "wait for the other Sentinels", wait(told, Some(SENTINEL_UNIT), 120_000));
     sentinel.step("form", "agree on a master", command_of(form("apply"), form("check"), Vec::new(), 60_000));
+    meet(&mut sentinel, platform, own, "its Sentinel watches the master");
 
     let mut server = Group::new("redis/server");
     let config = context! {
@@ -151,15 +156,9 @@ pub(crate) fn steps(
         command_of(argv("apply"), argv("check"), reads, 30_000)
     };
     passwords.step("add", "accept the passwords", stage("add"));
-    passwords.reach(accepts(own));
-    for member in platform.redis_members() {
-        passwords.wait_for(accepts(member));
-    }
+    meet(&mut passwords, platform, own, ACCEPTS);
     passwords.step("use", "call the others by their password", stage("use"));
-    passwords.reach(calls(own));
-    for member in platform.redis_members() {
-        passwords.wait_for(calls(member));
-    }
+    meet(&mut passwords, platform, own, "calls others by the new password");
     for replica in users {
         passwords.wait_for(line::healthy(replica));
     }
