@@ -27,13 +27,13 @@ name = "data"
 
 [network]
 bridge = "bslt-data"
-subnet = "10.99.35.0/24"
+subnet = "10.99.36.0/24"
 
 [incus]
 project = "bascule-test-data"
 
 [ssh]
-allow_from = ["10.99.35.0/24"]
+allow_from = ["10.99.36.0/24"]
 authorized_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH nobody"]
 
 [release]
