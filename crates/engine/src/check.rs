@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bascule_incus::{Instance, Status};
 use bascule_plan::agent::{Evidence, Mode, Outcome, Report};
 use bascule_plan::event::{Event, Failure, INSTANCE_FIRST, ThingKind};
-use bascule_plan::{Line, MachineAction, Plan};
+use bascule_plan::{Line, MachineAction, Plan, World};
 use futures_util::future;
 use futures_util::stream::{self, StreamExt};
 
@@ -121,15 +121,15 @@ impl Run {
     }
 
     async fn check_lines(&self, plan: &Plan) -> Result<Vec<CheckedLine>, EngineError> {
-        let existing = match plan.world {
-            Some(_) => self.engine.incus.instances(&self.project).await?,
-            None => Vec::new(),
-        };
-        // Most platforms have volumes; who only asks replicas need not list them.
+        let (incus, project) = (&self.engine.incus, self.project.as_str());
         let has_volumes = plan.lines.iter().filter_map(|line| line.machine.as_ref()).any(|it| !it.volumes.is_empty());
-        let volumes = match plan.world.as_ref().filter(|_| has_volumes) {
-            Some(world) => self.engine.incus.volumes(&self.project, &world.pool).await?,
-            None => Vec::new(),
+        let volumes = async |world: &World| match has_volumes {
+            true => incus.volumes(project, &world.pool).await,
+            false => Ok(Vec::new()),
+        };
+        let (existing, volumes) = match &plan.world {
+            Some(world) => future::try_join(incus.instances(project), volumes(world)).await?,
+            None => Default::default(),
         };
         let instances: BTreeMap<&str, &Instance> =
             existing.iter().map(|instance| (instance.name.as_str(), instance)).collect();

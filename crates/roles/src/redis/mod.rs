@@ -117,7 +117,10 @@ pub(crate) fn steps(
     sentinel.step("listens", "wait until it listens", wait(listens, Some(SENTINEL_UNIT), 15_000));
     sentinel.release(SENTINEL_LEASE);
     meet(&mut sentinel, platform, own, "its Sentinel runs");
-    let form = |mode| of.argv(&[&script_path("redis-form"), mode, &of.quorum.to_string(), &of.own], &of.members);
+    let form = |mode: &str| {
+        let first = [script_path("redis-form"), mode.to_owned(), of.quorum.to_string(), of.own.clone()];
+        [&first[..], &of.members].concat()
+    };
     let told = Probe::Command { argv: form("ready") };
     sentinel.step("others", "wait for the other Sentinels", wait(told, Some(SENTINEL_UNIT), 120_000));
     sentinel.step("form", "agree on a master", command_of(form("apply"), form("check"), Vec::new(), 60_000));
@@ -186,14 +189,19 @@ pub(crate) fn environment(
     facts: &Facts,
     user: &str,
 ) -> Result<Vec<(&'static str, String)>, RoleError> {
-    let members = platform.redis_members().map(|member| Ok(format!("{}:{SENTINEL_PORT}", facts.address(member)?)));
-    let members: Vec<String> = members.collect::<Result<_, RoleError>>()?;
+    let sentinels: Vec<String> =
+        addresses(platform, facts)?.iter().map(|address| format!("{address}:{SENTINEL_PORT}")).collect();
     Ok(vec![
-        ("REDIS_SENTINELS", members.join(",")),
+        ("REDIS_SENTINELS", sentinels.join(",")),
         ("REDIS_MASTER", MASTER.to_owned()),
         ("REDIS_USER", user.to_owned()),
         ("REDIS_CA", AUTHORITY_FILE.to_owned()),
     ])
+}
+
+/// Of all members, in the order of the platform.
+fn addresses(platform: &Platform, facts: &Facts) -> Result<Vec<String>, RoleError> {
+    platform.redis_members().map(|member| Ok(facts.address(member)?.to_string())).collect()
 }
 
 /// Users, and the secrets that are their passwords.
@@ -219,8 +227,7 @@ struct Member {
 
 impl Member {
     fn new(platform: &Platform, facts: &Facts, own: &Instance) -> Result<Self, RoleError> {
-        let members = platform.redis_members().map(|member| Ok(facts.address(member)?.to_string()));
-        let members: Vec<String> = members.collect::<Result<_, RoleError>>()?;
+        let members = addresses(platform, facts)?;
         Ok(Self {
             own: facts.address(own)?.to_string(),
             quorum: members.len() / 2 + 1,
@@ -240,9 +247,5 @@ impl Member {
             credentials => minijinja::Value::from_iter(self.credentials.iter().map(String::as_str)),
             certificate => CERTIFICATE,
         }
-    }
-
-    fn argv(&self, first: &[&str], rest: &[String]) -> Vec<String> {
-        first.iter().map(|word| (*word).to_owned()).chain(rest.iter().cloned()).collect()
     }
 }
