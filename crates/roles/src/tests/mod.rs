@@ -7,3 +7,4 @@ mod laws;
 mod ops;
 mod outlines;
 mod platforms;
+mod services;
