@@ -1,8 +1,8 @@
 //! The secrets of the environment that a verb works on.
 
 use bascule_plan::FingerprintKey;
-use bascule_secrets::{Place, SecretsError, SecretsFile, token};
-use bascule_spec::Platform;
+use bascule_secrets::{Place, SecretsError, SecretsFile, aws_credentials, token};
+use bascule_spec::{Platform, Store};
 
 use crate::cli::Common;
 use crate::failure::Failed;
@@ -27,25 +27,30 @@ pub(crate) fn required(secrets: SecretsFile, platform: &Platform) -> Result<Open
 
 /// Whether every secret is there that the platform uses.
 pub(crate) fn lacks_none(secrets: &SecretsFile, platform: &Platform) -> Result<(), SecretsError> {
-    let given = platform.given_certificate().map(|given| given.key.as_str());
-    secrets.require(platform.secrets().into_iter().filter(|name| Some(*name) != given))?;
-    given.map_or(Ok(()), |key| secrets.require_given(key, "the private key of the front door's certificate"))
+    let is_given = |name: &str| platform.given_secrets().any(|given| given.name == name);
+    secrets.require(platform.secrets().into_iter().filter(|name| !is_given(name)))?;
+    platform.given_secrets().try_for_each(|given| secrets.require_given(given.name, given.what))
 }
 
 /// Draws those that only the platform itself uses, where they are missing. Who only looks keeps them to itself.
 pub(crate) fn draw_own(secrets: &mut SecretsFile, platform: &Platform, save: bool) -> Result<(), SecretsError> {
     let mut is_new = false;
     for name in platform.own_secrets() {
-        is_new |= secrets.ensure(&name, token)?;
+        is_new |= secrets.ensure(&name, || drawn(&name))?;
     }
     if is_new && save { secrets.save() } else { Ok(()) }
 }
 
-/// The components that read a secret, and `load_balancer` for the key of the certificate that was brought for it.
+/// A strong value for a secret, in the form in which it is read.
+pub(crate) fn drawn(name: &str) -> Result<String, SecretsError> {
+    if Store::is_key(name) { aws_credentials() } else { token() }
+}
+
+/// The components that read a secret, and who reads one that was brought.
 pub(crate) fn users<'a>(platform: &'a Platform, name: &str) -> Vec<&'a str> {
     let users = platform.components.iter().filter(|component| component.secrets.contains(name));
-    let front_door = platform.given_certificate().filter(|given| given.key == name).map(|_| "load_balancer");
-    users.map(|component| component.name.as_str()).chain(front_door).collect()
+    let given = platform.given_secrets().filter(|given| given.name == name).map(|given| given.user);
+    users.map(|component| component.name.as_str()).chain(given).collect()
 }
 
 /// Whether the certificate that was brought for the front door belongs to its key.

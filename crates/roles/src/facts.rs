@@ -48,6 +48,13 @@ impl Facts {
         self.instances.get(&instance.name) == Some(&Existing::Running)
     }
 
+    /// Those that do not run first: while one is down, none that runs is touched.
+    pub(crate) fn stopped_first<'a>(&self, instances: impl Iterator<Item = &'a Instance>) -> Vec<&'a Instance> {
+        let mut order: Vec<&Instance> = instances.collect();
+        order.sort_by_key(|instance| self.runs(instance));
+        order
+    }
+
     /// A component's replicas of one colour, in the order in which they change: while one is down, none that serves is
     /// touched.
     pub(crate) fn down_first<'a>(

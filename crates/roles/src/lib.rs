@@ -15,6 +15,7 @@ mod line;
 mod load_balancer;
 mod ops;
 mod redis;
+mod store;
 mod template;
 mod verbs;
 

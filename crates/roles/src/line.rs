@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bascule_plan::{Lease, Line, LineItem, Machine, MachineAction, Milestone, Plan, Volume, World};
-use bascule_spec::{Colour, Component, Instance, Platform, Role};
+use bascule_spec::{Colour, Component, Instance, Platform, Role, Store};
 use sha2::{Digest as _, Sha256};
 
 use crate::group::packages_of;
-use crate::{Existing, Facts, RoleError, load_balancer, redis};
+use crate::{Existing, Facts, RoleError, load_balancer, redis, store};
 
 /// Load balancers change one at a time.
 pub(crate) const LOAD_BALANCER_LEASE: &str = "roll load_balancer";
@@ -82,10 +82,15 @@ fn mac(platform: &Platform, instance: &str) -> String {
 }
 
 fn volumes(platform: &Platform, instance: &Instance) -> Vec<Volume> {
-    match (&instance.role, &platform.redis) {
-        (Role::Redis, Some(redis)) => vec![redis::volume(redis, instance)],
-        _ => Vec::new(),
-    }
+    let volume = match &instance.role {
+        Role::Redis => platform.redis.as_ref().map(|redis| redis::volume(redis, instance)),
+        Role::Store | Role::StoreWitness => {
+            let cluster = platform.store.as_ref().and_then(Store::cluster);
+            cluster.map(|cluster| store::volume(cluster, instance))
+        }
+        _ => None,
+    };
+    volume.into_iter().collect()
 }
 
 fn config(instance: &Instance) -> BTreeMap<String, String> {
@@ -121,6 +126,10 @@ pub(crate) fn plan(platform: &Platform, facts: &Facts, lines: Vec<Line>) -> Plan
     }
     let members: Vec<String> = order(platform.redis_members().collect());
     for lease in [redis::LEASE, redis::SENTINEL_LEASE] {
+        leases.insert(lease.to_owned(), Lease { capacity: 1, order: members.clone() });
+    }
+    let members = order(facts.stopped_first(platform.store_members()));
+    for lease in store::LEASES {
         leases.insert(lease.to_owned(), Lease { capacity: 1, order: members.clone() });
     }
     leases.retain(|name, _| taken(name));

@@ -12,6 +12,16 @@ pub fn token() -> Result<String, SecretsError> {
     }))
 }
 
+/// A new access key and its secret, as a file of AWS credentials: what clients of S3 read by themselves.
+///
+/// # Errors
+/// The system gives no randomness.
+pub fn aws_credentials() -> Result<String, SecretsError> {
+    // An access key has 20 capital letters and digits, by which it is told from its secret.
+    let id = token()?[..20].to_uppercase();
+    Ok(format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {}\n", token()?))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -21,5 +31,15 @@ mod tests {
         let (one, other) = (super::token().unwrap(), super::token().unwrap());
         assert!(one.len() == 64 && one.chars().all(|c| c.is_ascii_hexdigit()), "{one}");
         assert_ne!(one, other);
+    }
+    #[test]
+    fn an_access_key_and_its_secret_are_told_apart() {
+        let text = super::aws_credentials().unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let [section, id, secret] = lines[..] else { panic!("{text}") };
+        let (id, secret) = (id.split_once(" = ").unwrap(), secret.split_once(" = ").unwrap());
+        assert_eq!((section, id.0, secret.0), ("[default]", "aws_access_key_id", "aws_secret_access_key"));
+        assert_eq!((id.1.len(), secret.1.len()), (20, 64));
+        assert!(!secret.1.to_uppercase().starts_with(id.1));
     }
 }

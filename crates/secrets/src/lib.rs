@@ -24,7 +24,7 @@ mod sealed;
 mod write;
 
 pub use document::Mistake;
-pub use draw::token;
+pub use draw::{aws_credentials, token};
 pub use error::SecretsError;
 pub use file::SecretsFile;
 pub use identity::Identity;

@@ -17,6 +17,7 @@ mod read;
 mod reference;
 mod resolve;
 mod schema;
+mod services;
 mod validate;
 mod words;
 
@@ -27,6 +28,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use platform::*;
 pub use read::{Files, internal_authority_path};
 pub use schema::schema;
+pub use services::*;
 
 /// Reads a platform file with the overlay `env/ENVIRONMENT.toml` beside it.
 ///

@@ -9,6 +9,8 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::services::{Redis, Service, Store};
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
     /// The platform's name, e.g. `shop`.
@@ -27,7 +29,9 @@ pub struct Platform {
     /// In the order of the file.
     pub components: Vec<Component>,
     pub redis: Option<Redis>,
-    /// Every instance, in a stable order: load balancers, components (blue before green), Redis, plain groups, `ops-1`.
+    pub store: Option<Store>,
+    /// Every instance, in a stable order: load balancers, components (blue before green), Redis, the object store, plain
+    /// groups, `ops-1`.
     pub instances: Vec<Instance>,
     /// What the instance `ops-1` works with, where there is one. Absent until it is made.
     pub ops: Option<Ops>,
@@ -203,6 +207,16 @@ pub enum FrontCertificate {
     Own { names: Vec<String> },
 }
 
+/// A secret whose value comes from elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenSecret<'a> {
+    pub name: &'a str,
+    /// What it is, as a person says it.
+    pub what: &'static str,
+    /// Who reads it.
+    pub user: &'static str,
+}
+
 /// A certificate that lies beside the platform file, its key among the secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenCertificate {
@@ -212,46 +226,6 @@ pub struct GivenCertificate {
     pub key: String,
     /// The last second, since 1970, at which it is good.
     pub expires_s: u64,
-}
-
-/// Redis with Sentinel: its members are the instances of role [`Role::Redis`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Redis {
-    /// The size of each member's volume, as Incus writes it: `8GiB`.
-    pub volume: String,
-    /// The most that each may hold in memory, in bytes.
-    pub data_max_bytes: u64,
-    pub when_full: WhenFull,
-}
-
-impl Redis {
-    /// The secret by which members, Redis and Sentinels, know each other.
-    pub const MEMBER_PASSWORD: &str = "bascule/redis/member";
-
-    /// The secret by which a component, or a group of instances, comes to Redis, as the user of its name.
-    pub fn password_of(user: &str) -> String {
-        format!("bascule/redis/user/{user}")
-    }
-}
-
-/// What Redis does when its memory is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum WhenFull {
-    /// Writes are refused, nothing is lost.
-    #[default]
-    Refuse,
-    /// What was not used for longest goes, of those keys that end by themselves.
-    EvictExpiring,
-    /// What was not used for longest goes: Redis is a cache.
-    Evict,
-}
-
-/// A service of the platform that software can use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Service {
-    Redis,
 }
 
 /// A piece of the user's software.
@@ -357,6 +331,10 @@ pub enum Role {
     },
     /// A member: a Redis and a Sentinel.
     Redis,
+    /// A node of the object store, which keeps data and answers requests.
+    Store,
+    /// It keeps no data of the object store, and has a voice when its nodes decide by majority.
+    StoreWitness,
     /// An instance with the `common` role only, for whatever its owner does there.
     Plain {
         group: String,
@@ -373,6 +351,8 @@ impl Role {
             Self::LoadBalancer => "load_balancer",
             Self::Component { .. } => "component",
             Self::Redis => "redis",
+            Self::Store => "store",
+            Self::StoreWitness => "store_witness",
             Self::Plain { .. } => "common",
             Self::Ops => "ops",
         }
@@ -393,18 +373,42 @@ impl Platform {
 
     /// The names of all secrets whose values the environment must have.
     pub fn secrets(&self) -> BTreeSet<&str> {
-        let of_tls = self.given_certificate().map(|given| given.key.as_str());
-        self.drawn_secrets().chain(of_tls).collect()
+        self.drawn_secrets().chain(self.given_secrets().map(|given| given.name)).collect()
+    }
+
+    /// Those of them for which any strong value will do: the components'. One that several use comes several times.
+    pub fn drawn_secrets(&self) -> impl Iterator<Item = &str> {
+        self.components.iter().flat_map(|component| &component.secrets).map(String::as_str)
+    }
+
+    /// Those of them that come from elsewhere: no value that is drawn would do.
+    pub fn given_secrets(&self) -> impl Iterator<Item = GivenSecret<'_>> {
+        let front_door = self.given_certificate().map(|given| GivenSecret {
+            name: &given.key,
+            what: "the private key of the front door's certificate",
+            user: "load_balancer",
+        });
+        let store = self.store.as_ref().and_then(Store::external).map(|external| GivenSecret {
+            name: &external.key,
+            what: "the access key of the object store, as a file of AWS credentials",
+            user: "store",
+        });
+        front_door.into_iter().chain(store)
     }
 
     /// The names of the secrets that only the platform itself uses, beside those of authorities and clients of Incus: where
     /// they are missing they are drawn.
     pub fn own_secrets(&self) -> BTreeSet<String> {
-        if self.redis.is_none() {
-            return BTreeSet::new();
-        }
-        let users = self.users_of(Service::Redis);
-        users.into_iter().map(Redis::password_of).chain([Redis::MEMBER_PASSWORD.to_owned()]).collect()
+        let redis = self.redis.iter().flat_map(|_| {
+            let users = self.users_of(Service::Redis).into_iter().map(Redis::password_of);
+            users.chain([Redis::MEMBER_PASSWORD.to_owned()])
+        });
+        let store = self
+            .store
+            .iter()
+            .filter(|store| store.cluster().is_some())
+            .flat_map(|store| store.users().into_iter().map(Store::key_of).chain([Store::CLUSTER_KEY.to_owned()]));
+        redis.chain(store).collect()
     }
 
     /// The components, and the groups of plain instances, that use a service.
@@ -432,6 +436,16 @@ impl Platform {
         self.instances.iter().filter(|instance| instance.role == Role::Redis)
     }
 
+    /// The nodes that keep the object store's data, in the order of their numbers.
+    pub fn store_nodes(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(|instance| instance.role == Role::Store)
+    }
+
+    /// Its nodes, and its witness where it has one: those that decide by majority.
+    pub fn store_members(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(|instance| matches!(instance.role, Role::Store | Role::StoreWitness))
+    }
+
     /// The front door's certificate, where whoever runs the platform brings it.
     pub fn given_certificate(&self) -> Option<&GivenCertificate> {
         match &self.load_balancer.tls.as_ref()?.certificate {
@@ -443,11 +457,6 @@ impl Platform {
     /// The instance that works on its own, where the platform has one.
     pub fn ops_instance(&self) -> Option<&Instance> {
         self.instances.iter().find(|instance| instance.role == Role::Ops)
-    }
-
-    /// Those of them for which any strong value will do: the components'. One that several use comes several times.
-    pub fn drawn_secrets(&self) -> impl Iterator<Item = &str> {
-        self.components.iter().flat_map(|component| &component.secrets).map(String::as_str)
     }
 
     pub fn load_balancers(&self) -> impl Iterator<Item = &Instance> {

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::platform::{ComponentKind, PoolDriver, Service, Topology, Transport, WhenFull};
+use crate::platform::{ComponentKind, PoolDriver, Topology, Transport};
+use crate::services::{Detection, Service, WhenFull};
 
 /// A platform: its hosts, its load balancers, its software. `env/NAME.toml` beside this file overlays it for one
 /// environment: tables are merged key by key, all other values are replaced.
@@ -46,6 +47,8 @@ pub(crate) struct File {
     pub(crate) component: BTreeMap<String, Component>,
     /// Redis with Sentinel: data in memory, kept by three members or more.
     pub(crate) redis: Option<Redis>,
+    /// The object store, which speaks S3: any two of its four nodes may be lost.
+    pub(crate) store: Option<Store>,
     /// Plain instances for whatever you do there, by the group's name.
     #[serde(default)]
     pub(crate) group: BTreeMap<String, Group>,
@@ -298,6 +301,84 @@ pub(crate) struct Redis {
     pub(crate) placement: Placement,
 }
 
+/// The object store, which speaks S3. Of each object, every node keeps one part; `parity` of them may be lost, and what they
+/// kept is worked out from the others.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Store {
+    /// Who runs it: the platform itself, or somebody else.
+    pub(crate) engine: StoreEngine,
+    /// How many nodes keep data. Where their number is even, one more instance, a witness, keeps none and has a voice: the
+    /// last of the `addresses` and of the `hosts`.
+    #[schemars(range(min = 3, max = 15))]
+    pub(crate) instances: u32,
+    /// How many nodes may be lost at once, with every object still read and written. The same part of the room is not
+    /// yours: with 4 nodes and a parity of 2, the half.
+    #[schemars(range(min = 1, max = 4))]
+    pub(crate) parity: u32,
+    /// How large the volume of each node is.
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,8}GiB$"), extend("patternErrorMessage" = "a size is a whole number of GiB"), example = &"200GiB")]
+    pub(crate) volume: String,
+    /// How soon a node that does not answer is taken for lost.
+    pub(crate) detection: Detection,
+    /// Where the load balancers serve it, by HTTPS, to those whom it is open to.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub(crate) port: u16,
+    /// With `engine = "external"`: where it answers, a URL without a path.
+    #[schemars(regex(pattern = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"), extend("patternErrorMessage" = "an endpoint is a URL without a path, https://HOST or https://HOST:PORT"), example = &"https://s3.example.com")]
+    pub(crate) endpoint: Option<String>,
+    /// With `engine = "external"`: its region.
+    #[schemars(regex(pattern = "^[a-z0-9-]+$"), extend("patternErrorMessage" = "a region has lower-case letters, digits and hyphens"), example = &"eu-central-1")]
+    pub(crate) region: Option<String>,
+    /// With `engine = "external"`: the name of the secret that is the access key, a file of AWS credentials.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]*$"), extend("patternErrorMessage" = "a secret's name has lower-case letters, digits and `_`, a letter first"), example = &"store_key")]
+    pub(crate) key: Option<String>,
+    /// The buckets, by name.
+    pub(crate) bucket: BTreeMap<String, Bucket>,
+    #[serde(flatten)]
+    pub(crate) placement: Placement,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StoreEngine {
+    /// The platform's own: Ceph's object gateway.
+    #[default]
+    Ceph,
+    /// Any other store that speaks S3, at an `endpoint`.
+    External,
+}
+
+/// A bucket of the object store.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Bucket {
+    /// The components and groups that may read and write it. They say `uses = ["store"]`.
+    #[schemars(extend("uniqueItems" = true, "examples" = [["api"]]))]
+    pub(crate) users: Vec<String>,
+    /// Those that may only read it.
+    #[schemars(extend("uniqueItems" = true, "examples" = [["web"]]))]
+    pub(crate) readers: Vec<String>,
+    /// Whether what is overwritten or deleted is kept as an older version.
+    pub(crate) versioning: bool,
+    /// After how many days older versions go.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub(crate) keep_noncurrent_days: u32,
+    /// After how many days the parts of an upload that was never completed go.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub(crate) abort_uploads_days: u32,
+    /// After how many days objects go. Default: never.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub(crate) expire_days: Option<u32>,
+    /// The most that it may hold. Default: no limit.
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,8}(MiB|GiB)$"), extend("patternErrorMessage" = "a size is a whole number of MiB or GiB"), example = &"100GiB")]
+    pub(crate) quota: Option<String>,
+    /// The origins whose pages may use it by themselves (CORS).
+    #[schemars(inner(regex(pattern = r"^https?://[A-Za-z0-9.*-]+(:[0-9]{1,5})?$")), extend("uniqueItems" = true, "patternErrorMessage" = "an origin is a URL without a path", "examples" = [["https://shop.example"]]))]
+    pub(crate) cors_origins: Vec<String>,
+}
+
 /// Plain instances with the common role only.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -365,6 +446,39 @@ impl Default for Redis {
             data_max: "512MiB".to_owned(),
             when_full: WhenFull::Refuse,
             placement: Placement::default(),
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            engine: StoreEngine::Ceph,
+            instances: 4,
+            parity: 2,
+            volume: "20GiB".to_owned(),
+            detection: Detection::Fast,
+            port: 9_000,
+            endpoint: None,
+            region: None,
+            key: None,
+            bucket: BTreeMap::new(),
+            placement: Placement::default(),
+        }
+    }
+}
+
+impl Default for Bucket {
+    fn default() -> Self {
+        Self {
+            users: Vec::new(),
+            readers: Vec::new(),
+            versioning: false,
+            keep_noncurrent_days: 30,
+            abort_uploads_days: 7,
+            expire_days: None,
+            quota: None,
+            cors_origins: Vec::new(),
         }
     }
 }

@@ -90,7 +90,7 @@ fn glance_at(instance: &Instance, facts: &Facts, glances: &BTreeMap<String, Glan
     };
     let (colour, component) = match &instance.role {
         Role::Component { colour, component } => (*colour, Some(component)),
-        Role::LoadBalancer | Role::Plain { .. } | Role::Redis | Role::Ops => (None, None),
+        _ => (None, None),
     };
     let active = component.is_none() || colour == facts.releases.active;
     // A release may be from before there was this component.

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::group::{Group, directory, file, running, secret_file};
 use crate::template::render;
-use crate::{Facts, RoleError, redis};
+use crate::{Facts, RoleError, redis, store};
 
 pub(super) fn base(platform: &Platform, component: &Component, facts: &Facts) -> Result<Group, RoleError> {
     let mut group = Group::new("component/base");
     group.step("credentials", "make room for secrets", directory(format!("{}/credentials", etc(component)), 0o700));
-    for (name, secret) in credentials(component) {
+    for (name, secret) in credentials(platform, component) {
         group.step(
             format!("credential-{name}"),
             format!("put the secret {secret} in place"),
@@ -20,8 +20,14 @@ pub(super) fn base(platform: &Platform, component: &Component, facts: &Facts) ->
         );
     }
     // All of it names other instances, whose addresses never move.
-    if component.uses.contains(&Service::Redis) {
-        let variables = redis::environment(platform, facts, &component.name)?;
+    if !component.uses.is_empty() {
+        let mut variables = Vec::new();
+        for service in &component.uses {
+            variables.extend(match service {
+                Service::Redis => redis::environment(platform, facts, &component.name)?,
+                Service::Store => store::environment(platform, facts, &component.name)?,
+            });
+        }
         let text = lines(variables.iter().map(|(name, value)| (*name, value.as_str())));
         group.step(
             "services",
@@ -39,12 +45,13 @@ pub(super) fn prepare(component: &Component) -> Result<Group, RoleError> {
         environment: environment_file(component),
         certificate: component.tls.then(|| certificate(component)),
         services: (!component.uses.is_empty()).then(|| services_file(component)),
-        credentials: (credentials(component).into_iter())
-            .map(|(name, _)| {
+        credentials: (names(component).into_iter())
+            .map(|name| {
                 let path = credential(component, &name);
                 (name, path)
             })
             .collect(),
+        uses_store: component.uses.contains(&Service::Store),
         stop_timeout_ms: component.stop_timeout_ms,
         privileged_port: component.port < 1024,
     };
@@ -59,6 +66,8 @@ struct Context<'a> {
     environment: String,
     /// The file with what it has to know of the services that it uses.
     services: Option<String>,
+    /// Its key is where clients of S3 look for it.
+    uses_store: bool,
     /// Names and files.
     credentials: Vec<(String, String)>,
     /// The file with its certificate and key, where it speaks TLS.
@@ -75,7 +84,7 @@ pub(super) fn run(group: &mut Group, component: &Component, instance: &str, comm
     group.step("environment", "tell it where it is and what it runs", file(environment_file(component), 0o644, text));
     let mut inputs =
         vec![unit_file(component), environment_file(component), format!("/srv/{}/current", component.name)];
-    inputs.extend(credentials(component).iter().map(|(name, _)| credential(component, name)));
+    inputs.extend(names(component).iter().map(|name| credential(component, name)));
     inputs.extend((!component.uses.is_empty()).then(|| services_file(component)));
     inputs.extend(component.tls.then(|| certificate(component)));
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
@@ -107,12 +116,29 @@ fn lines<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> String 
 }
 
 /// Its secrets, by the names under which it reads them, and by their own.
-fn credentials(component: &Component) -> Vec<(String, String)> {
+fn credentials(platform: &Platform, component: &Component) -> Vec<(String, String)> {
     let own = component.secrets.iter().map(|name| (name.clone(), name.clone()));
-    let of_services = component.uses.iter().map(|service| match service {
-        Service::Redis => ("redis".to_owned(), Redis::password_of(&component.name)),
+    let of_services = component.uses.iter().filter_map(|service| {
+        let secret = match service {
+            Service::Redis => Redis::password_of(&component.name),
+            Service::Store => store::key_of(platform.store.as_ref()?, &component.name),
+        };
+        Some((credential_of(*service).to_owned(), secret))
     });
     own.chain(of_services).collect()
+}
+
+/// The names alone.
+fn names(component: &Component) -> Vec<String> {
+    let of_services = component.uses.iter().map(|service| credential_of(*service).to_owned());
+    component.secrets.iter().cloned().chain(of_services).collect()
+}
+
+fn credential_of(service: Service) -> &'static str {
+    match service {
+        Service::Redis => "redis",
+        Service::Store => "store",
+    }
 }
 
 /// In double quotes, as systemd.exec(5) reads them: only these four characters mean something there.

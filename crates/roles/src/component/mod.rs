@@ -14,6 +14,7 @@
 //! | `COMPONENT`, `INSTANCE` | its own name, and that of the machine it runs on |
 //! | `CREDENTIALS_DIRECTORY` | the folder with its secrets, a file each: by systemd, when it has any |
 //! | `REDIS_SENTINELS`, `REDIS_MASTER`, `REDIS_USER`, `REDIS_CA` | with `uses = ["redis"]`: where the Sentinels are (`ADDRESS:PORT`, with commas), by which name they know the master, as whom to come (the password is the credential `redis`), and the file with the authority that vouches for them |
+//! | `AWS_ENDPOINT_URL_S3`, `AWS_REGION`, `AWS_CA_BUNDLE`, `AWS_SHARED_CREDENTIALS_FILE`, `S3_BUCKETS` | with `uses = ["store"]`: where the object store is, and as whom to come, by the names that clients of S3 read by themselves; and the buckets that are open to it, with commas. Buckets are part of the path (`https://HOST/BUCKET/KEY`) |
 //! | `TLS_CERTIFICATE` | with `tls = true`: a PEM file with the certificate and the key for all that come to `LISTEN_ADDRESS` |
 //!
 //! and by what the platform file gives it in `environment`. On SIGTERM it answers 404 on its health path, and goes on

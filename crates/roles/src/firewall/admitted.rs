@@ -1,8 +1,8 @@
 use std::fmt;
 
-use bascule_spec::{Instance, Platform, Role, Service};
+use bascule_spec::{Instance, Platform, Role, Service, Store};
 
-use crate::{Facts, RoleError, load_balancer, redis};
+use crate::{Facts, RoleError, load_balancer, redis, store};
 
 const SSH_PORT: u16 = 22;
 
@@ -18,6 +18,8 @@ pub(crate) struct Admitted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     TcpPort(u16),
+    /// From the first to the last.
+    TcpPorts(u16, u16),
     /// The protocol by which load balancers agree on who has the virtual address.
     Vrrp,
 }
@@ -38,15 +40,16 @@ pub(crate) enum From {
 /// | a load balancer | VRRP, and its generation | the other load balancers |
 /// | a replica | its component's | the load balancers |
 /// | a member of Redis | Redis's, and Sentinel's | the other members, and who uses Redis |
+/// | a load balancer | the object store's | who uses the store |
+/// | a member of the store | Ceph's own | the other members |
+/// | a node of the store | its gateway's | the load balancers |
 ///
 /// Nothing of the platform asks another instance's node_exporter yet, so nobody may.
 pub(crate) fn admitted(platform: &Platform, facts: &Facts, instance: &Instance) -> Result<Vec<Admitted>, RoleError> {
     let operators = platform.ssh.allow_from.iter().map(|network| network.trunc().to_string()).collect();
     let mut all = vec![Admitted { why: "operators", what: What::TcpPort(SSH_PORT), from: From::These(operators) }];
-    let load_balancers = || -> Result<Vec<String>, RoleError> {
-        let others = platform.load_balancers().filter(|load_balancer| load_balancer.name != instance.name);
-        others.map(|load_balancer| Ok(facts.address(load_balancer)?.to_string())).collect()
-    };
+    let load_balancers =
+        || addresses(facts, platform.load_balancers().filter(|load_balancer| load_balancer.name != instance.name));
     match &instance.role {
         Role::Plain { .. } | Role::Ops => {}
         Role::LoadBalancer => {
@@ -60,18 +63,30 @@ pub(crate) fn admitted(platform: &Platform, facts: &Facts, instance: &Instance) 
                 let generation = What::TcpPort(load_balancer::PEER_PORT);
                 all.push(Admitted { why: "whose generation is the newest", what: generation, from: from() });
             }
+            if let Some(cluster) = platform.store.as_ref().and_then(Store::cluster) {
+                let users = platform.instances.iter().filter(|instance| platform.uses(instance, Service::Store));
+                all.extend(admit("who uses the store", What::TcpPort(cluster.port), addresses(facts, users)?));
+            }
         }
         Role::Redis => {
             let others = platform.redis_members().filter(|member| member.name != instance.name);
             let users = platform.instances.iter().filter(|instance| platform.uses(instance, Service::Redis));
-            let sources = |instances: &mut dyn Iterator<Item = &Instance>| -> Result<Vec<String>, RoleError> {
-                instances.map(|instance| Ok(facts.address(instance)?.to_string())).collect()
-            };
-            let (others, users) = (sources(&mut others.into_iter())?, sources(&mut users.into_iter())?);
-            for (why, from) in [("the other members", others), ("who uses Redis", users)] {
-                for port in [redis::PORT, redis::SENTINEL_PORT].into_iter().filter(|_| !from.is_empty()) {
-                    all.push(Admitted { why, what: What::TcpPort(port), from: From::These(from.clone()) });
+            for (why, from) in
+                [("the other members", addresses(facts, others)?), ("who uses Redis", addresses(facts, users)?)]
+            {
+                for port in [redis::PORT, redis::SENTINEL_PORT] {
+                    all.extend(admit(why, What::TcpPort(port), from.clone()));
                 }
+            }
+        }
+        Role::Store | Role::StoreWitness => {
+            let others = addresses(facts, platform.store_members().filter(|member| member.name != instance.name))?;
+            let (first, last) = store::DATA_PORTS;
+            for what in [What::TcpPort(store::MONITOR_PORT), What::TcpPorts(first, last)] {
+                all.extend(admit("the other members", what, others.clone()));
+            }
+            if instance.role == Role::Store {
+                all.extend(admit("the load balancers", What::TcpPort(store::GATEWAY_PORT), load_balancers()?));
             }
         }
         Role::Component { component, .. } => {
@@ -81,6 +96,15 @@ pub(crate) fn admitted(platform: &Platform, facts: &Facts, instance: &Instance) 
         }
     }
     Ok(all)
+}
+
+/// Nothing, where there is nobody to admit.
+fn admit(why: &'static str, what: What, from: Vec<String>) -> Option<Admitted> {
+    (!from.is_empty()).then_some(Admitted { why, what, from: From::These(from) })
+}
+
+fn addresses<'a>(facts: &Facts, instances: impl Iterator<Item = &'a Instance>) -> Result<Vec<String>, RoleError> {
+    instances.map(|instance| Ok(facts.address(instance)?.to_string())).collect()
 }
 
 impl Admitted {
@@ -101,6 +125,7 @@ impl fmt::Display for Admitted {
         }
         match self.what {
             What::TcpPort(port) => write!(f, "tcp dport {port} accept"),
+            What::TcpPorts(first, last) => write!(f, "tcp dport {first}-{last} accept"),
             What::Vrrp => f.write_str("ip protocol vrrp accept"),
         }
     }

@@ -2,11 +2,11 @@ use std::cmp::Reverse;
 use std::net::Ipv4Addr;
 
 use bascule_plan::agent::AUTHORITY_FILE;
-use bascule_spec::{Balance, Component, Platform, Topology};
+use bascule_spec::{Balance, Component, Instance, Platform, Topology};
 use serde::Serialize;
 
 use super::{COLOUR_MAP, GENERATION_MAP, INSIDE_PORT, PEER_PORT, backend, tls, tunnels};
-use crate::{Facts, RoleError, certificates, template};
+use crate::{Facts, RoleError, certificates, store, template};
 
 /// `haproxy.cfg` as a whole. It changes with the platform, never with a release or a switch.
 pub(super) fn render(platform: &Platform, facts: &Facts) -> Result<String, RoleError> {
@@ -22,6 +22,7 @@ pub(super) fn render(platform: &Platform, facts: &Facts) -> Result<String, RoleE
         rules: rules(platform),
         has_default: platform.components.iter().any(|component| component.routes.is_empty()),
         backends: backends(platform, facts)?,
+        store: store(platform, facts)?,
     };
     template::render("haproxy.cfg.j2", include_str!("haproxy.cfg.j2"), context)
 }
@@ -39,6 +40,16 @@ struct Context {
     /// Whether a component answers what no route claims.
     has_default: bool,
     backends: Vec<Backend>,
+    /// The platform's own object store.
+    store: Option<Store>,
+}
+
+#[derive(Serialize)]
+struct Store {
+    port: u16,
+    certificate: &'static str,
+    authority: &'static str,
+    servers: Vec<Server>,
 }
 
 #[derive(Serialize)]
@@ -150,6 +161,16 @@ fn backends(platform: &Platform, facts: &Facts) -> Result<Vec<Backend>, RoleErro
         }
     }
     Ok(backends)
+}
+
+fn store(platform: &Platform, facts: &Facts) -> Result<Option<Store>, RoleError> {
+    let Some(cluster) = platform.store.as_ref().and_then(bascule_spec::Store::cluster) else { return Ok(None) };
+    let server = |(n, node): (usize, &Instance)| {
+        let address = format!("{}:{}", facts.address(node)?, store::GATEWAY_PORT);
+        Ok(Server { name: node.name.clone(), address, host: certificates::name(node), number: n + 1 })
+    };
+    let servers = platform.store_nodes().enumerate().map(server).collect::<Result<_, RoleError>>()?;
+    Ok(Some(Store { port: cluster.port, certificate: tls::STORE_CERTIFICATE, authority: AUTHORITY_FILE, servers }))
 }
 
 fn balance(balance: Balance) -> String {

@@ -92,7 +92,7 @@ pub(crate) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Resul
     let validate = ["haproxy", "-c", "-f", "{}"];
     haproxy.step("config", "configure HAProxy", validated(CONFIG, 0o644, config, &validate));
     haproxy.take(LEASE);
-    let reload_inputs = [&[CONFIG, AUTHORITY_FILE], tls::inputs(platform)].concat();
+    let reload_inputs = [vec![CONFIG, AUTHORITY_FILE], tls::inputs(platform)].concat();
     haproxy.step("service", "run HAProxy", running(UNIT, &[DROP_IN, DOOR], &reload_inputs));
     let open = Probe::Tcp { address: format!("127.0.0.1:{}", platform.load_balancer.port) };
     haproxy.step("door", "wait until the front door is open", wait(open, Some(UNIT), 15_000));

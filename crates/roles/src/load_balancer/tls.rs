@@ -12,19 +12,27 @@ const GIVEN_KEY: &str = "/etc/haproxy/front.pem.key";
 /// The environment's own has its key in the same file.
 pub const OWN_FRONT_CERTIFICATE: &str = "/etc/haproxy/front-own.pem";
 
+/// The one by which the object store's clients know that they talk to it.
+pub(super) const STORE_CERTIFICATE: &str = "/etc/haproxy/store.pem";
+
 pub(super) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Result<Vec<LineItem>, RoleError> {
-    let Some(tls) = &platform.load_balancer.tls else { return Ok(Vec::new()) };
     let mut group = Group::new("load_balancer/tls");
-    match &tls.certificate {
-        FrontCertificate::Given(given) => {
+    match platform.load_balancer.tls.as_ref().map(|tls| &tls.certificate) {
+        Some(FrontCertificate::Given(given)) => {
             let key = secret_file(GIVEN_KEY, facts.secret(&given.key)?);
             group.step("key", "put the certificate's key in place", key);
             group.step("certificate", "put the certificate in place", file(GIVEN, 0o644, &given.chain));
         }
-        FrontCertificate::Own { names } => {
+        Some(FrontCertificate::Own { names }) => {
             let certificate = certificates::of_front_door(platform, facts, own, OWN_FRONT_CERTIFICATE, names)?;
             group.step("certificate", "have the front door's certificate issued", certificate);
         }
+        None => {}
+    }
+    if has_store(platform) {
+        let names = [certificates::name(own), own.name.clone()];
+        let certificate = certificates::of_front_door(platform, facts, own, STORE_CERTIFICATE, &names)?;
+        group.step("store", "have the object store's certificate issued", certificate);
     }
     Ok(group.into_items())
 }
@@ -38,10 +46,15 @@ pub(super) fn certificate(certificate: &FrontCertificate) -> &'static str {
 }
 
 /// What HAProxy has to read again when it changes.
-pub(super) fn inputs(platform: &Platform) -> &'static [&'static str] {
-    match platform.load_balancer.tls.as_ref().map(|tls| &tls.certificate) {
+pub(super) fn inputs(platform: &Platform) -> Vec<&'static str> {
+    let front_door: &[&str] = match platform.load_balancer.tls.as_ref().map(|tls| &tls.certificate) {
         Some(FrontCertificate::Given(_)) => &[GIVEN, GIVEN_KEY],
         Some(FrontCertificate::Own { .. }) => &[OWN_FRONT_CERTIFICATE],
         None => &[],
-    }
+    };
+    front_door.iter().copied().chain(has_store(platform).then_some(STORE_CERTIFICATE)).collect()
+}
+
+fn has_store(platform: &Platform) -> bool {
+    platform.store.as_ref().is_some_and(|store| store.cluster().is_some())
 }

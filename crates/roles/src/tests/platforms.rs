@@ -60,6 +60,7 @@ pub(super) fn platform(topology: Topology, load_balancers: usize, replicas: &[us
         load_balancer: LoadBalancer { topology, port: 80, connections_max: 100_000, address: None, tls: None },
         components: components.into_iter().take(replicas.len()).collect(),
         redis: None,
+        store: None,
         instances,
         ops: None,
     }

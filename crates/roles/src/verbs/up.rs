@@ -4,7 +4,7 @@ use bascule_spec::{Instance, Platform, Role, Service};
 use super::{put_in_rotation, replicas};
 use crate::component::{self, Gates};
 use crate::line::{self, Making};
-use crate::{Facts, RoleError, common, load_balancer, ops, redis};
+use crate::{Facts, RoleError, common, load_balancer, ops, redis, store};
 
 /// The whole platform as it is recorded. Replicas of a colour to which nothing was released, or whose last deploy did
 /// not end well, or whose release is older than the component itself, get no more than their base; a note on their line
@@ -32,7 +32,14 @@ fn role_steps(
     match &instance.role {
         Role::Plain { .. } => Ok((Vec::new(), None)),
         Role::Ops => Ok((ops::steps(platform, facts)?, None)),
-        Role::Redis => Ok((redis::steps(platform, facts, instance, &released_users(platform, facts))?, None)),
+        Role::Redis => {
+            let users = released_users(platform, facts, Service::Redis);
+            Ok((redis::steps(platform, facts, instance, &users)?, None))
+        }
+        Role::Store | Role::StoreWitness => {
+            let users = released_users(platform, facts, Service::Store);
+            Ok((store::steps(platform, facts, instance, &users)?, None))
+        }
         Role::LoadBalancer => {
             let mut items = load_balancer::steps(platform, facts, instance)?;
             for colour in platform.colours() {
@@ -56,9 +63,14 @@ fn role_steps(
                 Err(why) => return Ok((items, Some(why))),
             };
             let load_balancers: Vec<&Instance> = platform.load_balancers().collect();
-            let uses_redis = component.uses.contains(&Service::Redis);
+            let accepting = |service: &Service| -> Vec<_> {
+                match service {
+                    Service::Redis => redis::accepting(platform).collect(),
+                    Service::Store => store::accepting(platform).into_iter().collect(),
+                }
+            };
             let gates = Gates {
-                after: if uses_redis { redis::accepting(platform).collect() } else { Vec::new() },
+                after: component.uses.iter().flat_map(accepting).collect(),
                 health_timeout_ms: platform.release.health_timeout_ms,
                 restart_hung: true,
                 load_balancers: &load_balancers,
@@ -69,8 +81,8 @@ fn role_steps(
     }
 }
 
-/// The replicas that come to Redis with a password of theirs, as soon as this plan has brought them to their release.
-fn released_users<'a>(platform: &'a Platform, facts: &Facts) -> Vec<&'a Instance> {
-    let uses = platform.instances.iter().filter(|instance| platform.uses(instance, Service::Redis));
+/// The replicas that come to a service with a secret of theirs, as soon as this plan has brought them to their release.
+fn released_users<'a>(platform: &'a Platform, facts: &Facts, service: Service) -> Vec<&'a Instance> {
+    let uses = platform.instances.iter().filter(|instance| platform.uses(instance, service));
     uses.filter(|instance| component::recorded(facts, instance).is_ok()).collect()
 }

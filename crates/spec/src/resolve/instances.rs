@@ -7,7 +7,7 @@ use super::Context;
 use super::hosts::Hosts;
 use super::names::{INSTANCE_NAME_MAX, RESERVED, label};
 use super::pins::{Pins, room};
-use super::services;
+use super::{services, store};
 use crate::platform::{Colour, Instance, Network, Role, Topology};
 use crate::raw::{self, Placement};
 use crate::words::{count, heading};
@@ -57,9 +57,9 @@ pub(super) struct Group<'a> {
     pub(super) placement: &'a Placement,
     /// Members that stand in for each other, by name: one list, or one for each colour.
     pub(super) members: Vec<Vec<(String, Role)>>,
-    quorum: bool,
+    pub(super) quorum: bool,
     /// Whether the platform promises that it goes on when one is lost, so that one alone is too few.
-    promised: bool,
+    pub(super) promised: bool,
 }
 
 fn groups<'a>(file: &'a raw::File, context: &mut Context<'_>) -> Vec<Group<'a>> {
@@ -103,6 +103,7 @@ fn groups<'a>(file: &'a raw::File, context: &mut Context<'_>) -> Vec<Group<'a>> 
             promised: true,
         });
     }
+    groups.extend(file.store.as_ref().and_then(store::nodes));
     for name in context.keys(&["group"]) {
         let Some((name, group)) = file.group.get_key_value(name) else {
             continue;

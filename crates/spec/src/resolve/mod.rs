@@ -14,6 +14,7 @@ mod pins;
 mod servers;
 mod services;
 mod ssh;
+mod store;
 mod system;
 
 pub(crate) use context::Context;
@@ -33,6 +34,7 @@ pub(crate) fn resolve(file: &raw::File, environment: &str, context: &mut Context
     let load_balancer = load_balancer::load_balancer(file, network.as_ref(), context);
     let components = components::components(file, context);
     let redis = file.redis.as_ref().map(services::redis);
+    let store = file.store.as_ref().and_then(|store| store::store(store, file, context));
     let instances = instances::instances(file, network.as_ref(), load_balancer.address, context);
     Some(Platform {
         name: file.name.clone()?,
@@ -46,6 +48,7 @@ pub(crate) fn resolve(file: &raw::File, environment: &str, context: &mut Context
         load_balancer,
         components,
         redis,
+        store,
         instances,
         ops: None,
     })

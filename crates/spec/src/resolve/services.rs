@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::Context;
-use crate::platform::{Redis, Service};
 use crate::raw;
+use crate::services::{Redis, Service};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -17,6 +17,7 @@ pub(super) fn used(file: &raw::File, uses: &[Service], path: &[&str], context: &
     for (index, service) in uses.iter().enumerate() {
         let (name, is_there) = match service {
             Service::Redis => ("redis", file.redis.is_some()),
+            Service::Store => ("store", file.store.is_some()),
         };
         if !is_there && !context.is_suspect(&[name]) {
             let index = index.to_string();
@@ -33,7 +34,7 @@ pub(super) fn used(file: &raw::File, uses: &[Service], path: &[&str], context: &
 }
 
 /// Of a size that the schema has accepted; none of one that it has not, which is reported already.
-fn bytes(size: &str) -> u64 {
+pub(super) fn bytes(size: &str) -> u64 {
     let number = |text: &str| text.parse::<u64>().unwrap_or_default();
     match (size.strip_suffix("GiB"), size.strip_suffix("MiB")) {
         (Some(gib), _) => number(gib) * 1024 * MIB,

@@ -1,7 +1,8 @@
 use std::process::ExitCode;
 
 use bascule_plan::event::{Event, Summary};
-use bascule_secrets::{SecretsError, is_internal, token};
+use bascule_secrets::{SecretsError, is_internal};
+use bascule_spec::Store;
 use clap::Args;
 
 use super::ROLL_OUT;
@@ -26,15 +27,19 @@ pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
                 let message = format!("{name} is the platform's own: what it signs or opens has to change with it");
                 return Err(Failed::usage(message, "bascule secrets list shows which are yours"));
             }
-            if platform.given_certificate().is_some_and(|given| given.key == name) {
-                let message = format!("{name} is the private key of the front door's certificate: no other fits it");
-                return Err(Failed::usage(message, format!("bring both anew; bascule secrets set {name} < FILE")));
+            if name == Store::CLUSTER_KEY {
+                let message = format!("{name} cannot be replaced: the parts of a running store know each other by it");
+                return Err(Failed::usage(message, "the keys by which software comes to the store can be"));
+            }
+            if let Some(given) = platform.given_secrets().find(|given| given.name == name) {
+                let message = format!("{name} is {}: it comes from elsewhere", given.what);
+                return Err(Failed::usage(message, format!("bring the new one: bascule secrets set {name} < FILE")));
             }
             let before = file.fingerprint(&name).ok();
             if before.is_none() && !of_a_service && !platform.secrets().contains(name.as_str()) {
                 return Err(SecretsError::Unknown { path: file.place().secrets.clone(), name }.into());
             }
-            file.set(&name, &token()?)?;
+            file.set(&name, &secrets::drawn(&name)?)?;
             let before = before.map_or_else(|| "new".to_owned(), |before| before.to_string());
             drawn.push(format!("{name}: {before} → {}", file.fingerprint(&name)?));
         }

@@ -1,0 +1,455 @@
+#!/usr/bin/python3
+"""store VERB: what a member of the object store does to be one, and what it knows of the others.
+
+The cluster's own records say what there is; nothing of that is kept elsewhere. Every verb may be cut off anywhere and be
+called again. `check` changes nothing: it exits with 0 when there is nothing to do, and otherwise says what there is.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+import uuid
+
+HOME = "/var/lib/ceph"
+ETC = "/etc/ceph"
+SETTINGS = f"{ETC}/bascule.json"
+SECRET = f"{ETC}/bascule/cluster"
+# What a running OSD was started with.
+STARTED = "/run/ceph/bascule-started.conf"
+DATA_POOL = "default.rgw.buckets.data"
+INDEX_POOL = "default.rgw.buckets.index"
+SMALL_POOLS = [
+    ".rgw.root",
+    "default.rgw.log",
+    "default.rgw.control",
+    "default.rgw.meta",
+    "default.rgw.buckets.non-ec",
+]
+
+
+class Refused(Exception):
+    """What a person has to know: the place, the reason."""
+
+
+def settings():
+    with open(SETTINGS) as file:
+        return json.load(file)
+
+
+# --- keys ---------------------------------------------------------------------------------------------------------------
+
+CAPS = {
+    "mon": {"mon": "allow *"},
+    "admin": {"mon": "allow *", "osd": "allow *", "mgr": "allow *"},
+    "osd": {"mon": "allow profile osd", "mgr": "allow profile osd", "osd": "allow *"},
+    "mgr": {"mon": "allow profile mgr", "osd": "allow *"},
+    "rgw": {"mon": "allow rw", "osd": "allow rwx", "mgr": "allow rw"},
+}
+
+
+def secret():
+    with open(SECRET) as file:
+        return file.read().strip().encode()
+
+
+def derived(purpose):
+    return hmac.new(secret(), purpose.encode(), hashlib.sha256)
+
+
+def keyring(entity, kind):
+    """An entity's part of a keyring. Its key follows from the store's secret: struct CryptoKey of Ceph, AES."""
+    key = struct.pack("<HIIH", 1, 0, 0, 16) + derived(entity).digest()[:16]
+    caps = "".join(f'\tcaps {of} = "{may}"\n' for of, may in CAPS[kind].items())
+    return f"[{entity}]\n\tkey = {base64.b64encode(key).decode()}\n{caps}"
+
+
+def put(path, text, mode=0o600, owner="ceph"):
+    beside = f"{path}.new"
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    shutil.chown(beside, owner, owner)
+    os.rename(beside, path)
+
+
+def has(path, text):
+    try:
+        with open(path) as file:
+            return file.read() == text
+    except FileNotFoundError:
+        return False
+
+
+def keys(apply):
+    for path, text in [
+        (f"{ETC}/ceph.client.admin.keyring", keyring("client.admin", "admin")),
+        (f"{ETC}/ceph.mon.keyring", keyring("mon.", "mon") + keyring("client.admin", "admin")),
+    ]:
+        if not has(path, text):
+            if not apply:
+                return f"{path} is not what follows from the store's secret"
+            put(path, text)
+
+
+def run(*argv, **more):
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **more)
+    if done.returncode != 0:
+        last = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
+        raise Refused(f"{os.path.basename(argv[0])}: {last}")
+    return done.stdout
+
+
+def as_ceph(*argv):
+    run(*argv, "--setuser", "ceph", "--setgroup", "ceph")
+
+
+def on_volume():
+    if not os.path.ismount(HOME):
+        raise Refused(f"{HOME} is not the instance's volume: nothing is made beside it")
+
+
+def made_whole(final, make):
+    """A folder that is whole or not there: `make` fills one beside it."""
+    on_volume()
+    beside = os.path.join(os.path.dirname(final), "new")
+    shutil.rmtree(beside, ignore_errors=True)
+    os.makedirs(beside, mode=0o750)
+    shutil.chown(beside, "ceph", "ceph")
+    make(beside)
+    os.rename(beside, final)
+
+
+# --- what the monitors know ---------------------------------------------------------------------------------------------
+
+
+class Cluster:
+    """A conversation with the monitors."""
+
+    def __init__(self, seconds=5):
+        import rados
+
+        self.rados = rados.Rados(
+            conffile=f"{ETC}/ceph.conf",
+            rados_id="admin",
+            conf={"rados_mon_op_timeout": str(seconds), "client_mount_timeout": str(seconds)},
+        )
+        try:
+            self.rados.connect(timeout=seconds)
+        except rados.Error as error:
+            raise Refused("no majority of the store's monitors answers") from error
+
+    def raw(self, prefix, inbuf=b"", **arguments):
+        command = json.dumps({"prefix": prefix, "format": "json", **arguments})
+        code, out, why = self.rados.mon_command(command, inbuf)
+        if code != 0:
+            raise Refused(f"{prefix}: {why or os.strerror(-code)}")
+        return out
+
+    def ask(self, prefix, **arguments):
+        return json.loads(self.raw(prefix, **arguments))
+
+    def know(self, entity, kind):
+        self.raw("auth import", inbuf=keyring(entity, kind).encode())
+
+
+def quorum():
+    own = settings()["own"]
+    names = Cluster().ask("quorum_status")["quorum_names"]
+    if own not in names:
+        return f"the monitor of {own} is not among the majority: {', '.join(names)}"
+
+
+def voice():
+    """Whether the monitor takes part again, or so many are not there yet that none of them does."""
+    of = settings()
+    listening = sum(listens(address) for address in of["members"].values())
+    if listening > len(of["members"]) // 2:
+        return quorum()
+
+
+def listens(address):
+    try:
+        socket.create_connection((address, 3300), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def mon(apply):
+    of = settings()
+    final = f"{HOME}/mon/ceph-{of['own']}"
+    if os.path.exists(f"{final}/kv_backend"):
+        return None
+    if not apply:
+        return "there is no monitor yet"
+
+    def make(folder):
+        monmap = "/run/ceph/monmap"
+        os.makedirs("/run/ceph", exist_ok=True)
+        members = [word for name, at in of["members"].items() for word in ("--addv", name, f"[v2:{at}:3300]")]
+        run("monmaptool", "--create", "--clobber", "--fsid", of["fsid"], *members, monmap)
+        shutil.copy(f"{ETC}/ceph.mon.keyring", "/run/ceph/mon.keyring")
+        for path in (monmap, "/run/ceph/mon.keyring"):
+            shutil.chown(path, "ceph", "ceph")
+        try:
+            as_ceph(
+                "ceph-mon", "--mkfs", "-i", of["own"], "--mon-data", folder,
+                "--monmap", monmap, "--keyring", "/run/ceph/mon.keyring",
+            )  # fmt: skip
+        finally:
+            os.remove("/run/ceph/mon.keyring")
+
+    made_whole(final, make)
+
+
+# --- data ---------------------------------------------------------------------------------------------------------------
+
+
+def number(of):
+    return of["nodes"].index(of["own"])
+
+
+def osd_folder(of):
+    return f"{HOME}/osd/ceph-{number(of)}"
+
+
+def osd(apply):
+    of = settings()
+    final = osd_folder(of)
+    if os.path.exists(f"{final}/ready"):
+        return None
+    if not apply:
+        return "the node keeps no data yet"
+    cluster, own = Cluster(), number(of)
+    known = {one["osd"]: one for one in cluster.ask("osd dump")["osds"]}
+    if own in known:
+        # Another disk had this number, which is empty or gone.
+        cluster.raw("osd down", ids=[str(own)])
+        cluster.raw("osd destroy", id=own, yes_i_really_mean_it=True)
+    entity, identity = f"osd.{own}", str(uuid.uuid4())
+    cluster.raw("osd new", uuid=identity, id=own)
+    cluster.know(entity, "osd")
+
+    def make(folder):
+        # BlueStore has digests of its own; a file system that copies on write would scatter the file.
+        subprocess.run(["chattr", "+C", folder], stderr=subprocess.DEVNULL, check=False)
+        put(f"{folder}/keyring", keyring(entity, "osd"))
+        as_ceph(
+            "ceph-osd", "--mkfs", "-i", str(own), "--osd-data", folder, "--osd-uuid", identity,
+            "--osd-objectstore", "bluestore", "--no-mon-config",
+        )  # fmt: skip
+
+    made_whole(final, make)
+
+
+def grow():
+    """Before an OSD starts: gives it the room that its volume has by now."""
+    of = settings()
+    block = f"{osd_folder(of)}/block"
+    if os.path.getsize(block) < of["data_bytes"]:
+        os.truncate(block, of["data_bytes"])
+        as_ceph("ceph-bluestore-tool", "bluefs-bdev-expand", "--path", osd_folder(of))
+    shutil.copy(f"{ETC}/ceph.conf", STARTED)
+
+
+def may_stop():
+    """Whether the OSD may be restarted, where it has to be: only while no object lacks a part."""
+    of = settings()
+    with open(f"{ETC}/ceph.conf") as file:
+        if not os.path.exists(STARTED) or has(STARTED, file.read()):
+            return None
+    return unclean(Cluster().ask("status"), of)
+
+
+def unclean(status, of):
+    """Why not all placement groups are active+clean; the word HEALTH_OK may be said before they are known."""
+    groups = status["pgmap"]
+    clean = sum(
+        state["count"]
+        for state in groups["pgs_by_state"]
+        if {"active", "clean"} <= set(state["state_name"].split("+"))
+    )
+    if status["osdmap"]["num_up_osds"] < len(of["nodes"]):
+        return f"{status['osdmap']['num_up_osds']} of {len(of['nodes'])} nodes keep data"
+    if groups["num_pgs"] == 0 or clean < groups["num_pgs"]:
+        return f"{clean} of {groups['num_pgs']} placement groups are active+clean"
+
+
+def up():
+    """Whether the monitors see the node keep data."""
+    own = number(settings())
+    if not any(one["osd"] == own and one["up"] for one in Cluster().ask("osd dump")["osds"]):
+        return "the monitors do not see it keep data"
+
+
+def whole():
+    """Whether all parts of all objects are where they belong; nothing to wait for while another node is away."""
+    of = settings()
+    status = Cluster().ask("status")
+    if status["osdmap"]["num_up_osds"] == len(of["nodes"]) and status["pgmap"]["num_pgs"] > 0:
+        return unclean(status, of)
+
+
+def mgr(apply):
+    own = settings()["own"]
+    folder, entity = f"{HOME}/mgr/ceph-{own}", f"mgr.{own}"
+    if has(f"{folder}/keyring", keyring(entity, "mgr")):
+        return None
+    if not apply:
+        return "there is no manager yet"
+    on_volume()
+    Cluster().know(entity, "mgr")
+    os.makedirs(folder, mode=0o750, exist_ok=True)
+    shutil.chown(folder, "ceph", "ceph")
+    put(f"{folder}/keyring", keyring(entity, "mgr"))
+
+
+def pools(apply):
+    of = settings()
+    cluster = Cluster(30 if apply else 5)
+    there = {pool["pool_name"]: pool for pool in cluster.ask("osd dump")["pools"]}
+    nodes, parity = len(of["nodes"]), of["parity"]
+    data = nodes - parity
+    if DATA_POOL in there:
+        if (there[DATA_POOL]["size"], there[DATA_POOL]["min_size"]) != (nodes, data):
+            was = there[DATA_POOL]
+            raise Refused(
+                f"the store was made of {was['size']} nodes of which {was['size'] - was['min_size']} may be lost, "
+                f"and cannot become one of {nodes} of which {parity} may"
+            )
+        if set(SMALL_POOLS) | {INDEX_POOL} <= set(there):
+            return None
+    if not apply:
+        return "there are no pools yet"
+    deadline = time.monotonic() + 240
+    while (up := cluster.ask("osd stat")["num_up_osds"]) < nodes:
+        if time.monotonic() > deadline:
+            raise Refused(f"only {up} of {nodes} nodes keep data: the store is made when all do")
+        time.sleep(0.5)
+    profile = [f"k={data}", f"m={parity}", "plugin=isa", "technique=reed_sol_van", "crush-failure-domain=host"]
+    cluster.raw("osd erasure-code-profile set", name="bascule", profile=profile)
+    # The copies of what is small: as many as may be lost, and two, without which nothing is written.
+    copies = {"pool_type": "replicated", "size": parity + 2}
+    # What Ceph's documents call for is about 100 parts of placement groups on each node.
+    for name in SMALL_POOLS:
+        make_pool(cluster, there, name, 4, **copies)
+    make_pool(cluster, there, INDEX_POOL, 16, **copies)
+    # The last: where it is, all are.
+    make_pool(cluster, there, DATA_POOL, 32, pool_type="erasure", erasure_code_profile="bascule")
+
+
+def make_pool(cluster, there, name, groups, **more):
+    if name not in there:
+        cluster.raw("osd pool create", pool=name, pg_num=groups, pgp_num=groups, yes_i_really_mean_it=True, **more)
+    least = settings()
+    least = len(least["nodes"]) - least["parity"] if name == DATA_POOL else 2
+    cluster.raw("osd pool set", pool=name, var="min_size", val=str(least))
+    cluster.raw("osd pool application enable", pool=name, app="rgw")
+
+
+# --- the gateway --------------------------------------------------------------------------------------------------------
+
+
+def gateway(apply):
+    own = settings()["own"]
+    folder, entity = f"{HOME}/radosgw/ceph-rgw.{own}", f"client.rgw.{own}"
+    if has(f"{folder}/keyring", keyring(entity, "rgw")):
+        return None
+    if not apply:
+        return "there is no gateway yet"
+    on_volume()
+    Cluster().know(entity, "rgw")
+    os.makedirs(folder, mode=0o750, exist_ok=True)
+    shutil.chown(folder, "ceph", "ceph")
+    put(f"{folder}/keyring", keyring(entity, "rgw"))
+
+
+def ready():
+    """Whether the first node has made what gateways need."""
+    there = {pool["pool_name"] for pool in Cluster().ask("osd dump")["pools"]}
+    if DATA_POOL not in there:
+        return "the first node has not made the pools yet"
+
+
+# --- status -------------------------------------------------------------------------------------------------------------
+
+
+def status():
+    of = settings()
+    cluster = Cluster(10)
+    status, dump, df = cluster.ask("status"), cluster.ask("osd dump"), cluster.ask("df")
+    groups = status["pgmap"]
+    voices = cluster.ask("quorum_status")["quorum_names"]
+    osds = {one["osd"]: one for one in dump["osds"]}
+    repaired = {one["osd"]: one.get("num_shards_repaired", 0) for one in cluster.ask("pg dump", dumpcontents=["osds"])["osd_stats"]}  # fmt: skip
+    used = {one["id"]: one for one in cluster.ask("osd df")["nodes"]}
+    data = next((pool["stats"] for pool in df["pools"] if pool["name"] == DATA_POOL), {})
+    nodes = []
+    for member in of["members"]:
+        node = {"name": member, "votes": member in voices}
+        if member in of["nodes"]:
+            own = of["nodes"].index(member)
+            node |= {
+                "keeps_data": bool(osds.get(own, {}).get("up")),
+                "bytes_total": used.get(own, {}).get("kb", 0) * 1024,
+                "bytes_used": used.get(own, {}).get("kb_used", 0) * 1024,
+                "parts_repaired": repaired.get(own, 0),
+            }
+        nodes.append(node)
+    # For an erasure coded pool Ceph counts a copy as a part.
+    total = groups.get("degraded_total", 0) + groups.get("misplaced_total", 0)
+    print(
+        json.dumps(
+            {
+                "nodes": nodes,
+                "bytes_used": data.get("stored", 0),
+                "bytes_free": data.get("max_avail", 0),
+                "objects": data.get("objects", 0),
+                "parts_total": total,
+                "parts_missing": groups.get("degraded_objects", 0),
+                "parts_misplaced": groups.get("misplaced_objects", 0),
+                "objects_unfound": groups.get("unfound_objects", 0),
+                "recovering_bytes_per_s": groups.get("recovering_bytes_per_sec", 0),
+                "groups": {state["state_name"]: state["count"] for state in groups["pgs_by_state"]},
+                "checks": {
+                    name: check["summary"]["message"] for name, check in status["health"]["checks"].items()
+                },
+            }
+        )
+    )
+
+
+def main():
+    made = {"keys": keys, "mon": mon, "osd": osd, "mgr": mgr, "pools": pools, "gateway": gateway}
+    looks = {
+        "voice": voice, "quorum": quorum, "may-stop": may_stop, "up": up, "whole": whole, "ready": ready,
+        "status": status, "grow": grow,
+    }  # fmt: skip
+    match sys.argv[1:]:
+        case [verb, ("check" | "apply") as mode] if verb in made:
+            why = made[verb](mode == "apply")
+        case [verb] if verb in looks:
+            why = looks[verb]()
+        case _:
+            print(f"usage: store {'|'.join(made)} check|apply, or store {'|'.join(looks)}", file=sys.stderr)
+            return 2
+    if why:
+        print(why)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Refused as refused:
+        sys.exit(f"store: {refused}")

@@ -1,0 +1,171 @@
+//! The services that a platform runs for its software.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Redis with Sentinel: its members are the instances of role [`Role::Redis`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redis {
+    /// The size of each member's volume, as Incus writes it: `8GiB`.
+    pub volume: String,
+    /// The most that each may hold in memory, in bytes.
+    pub data_max_bytes: u64,
+    pub when_full: WhenFull,
+}
+
+impl Redis {
+    /// The secret by which members, Redis and Sentinels, know each other.
+    pub const MEMBER_PASSWORD: &str = "bascule/redis/member";
+
+    /// The secret by which a component, or a group of instances, comes to Redis, as the user of its name.
+    pub fn password_of(user: &str) -> String {
+        format!("bascule/redis/user/{user}")
+    }
+}
+
+/// What Redis does when its memory is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// Writes are refused, nothing is lost.
+    #[default]
+    Refuse,
+    /// What was not used for longest goes, of those keys that end by themselves.
+    EvictExpiring,
+    /// What was not used for longest goes: Redis is a cache.
+    Evict,
+}
+
+/// A service of the platform that software can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    Redis,
+    /// The object store.
+    Store,
+}
+
+/// The object store, which speaks S3.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    pub engine: StoreEngine,
+    /// In the order of their names.
+    pub buckets: Vec<Bucket>,
+}
+
+impl Store {
+    /// The secret by which the store's own parts know each other.
+    pub const CLUSTER_KEY: &str = "bascule/store/cluster";
+    const USER: &str = "bascule/store/user/";
+
+    /// The secret by which a component, or a group of instances, comes to the store: an access key and its secret, as a
+    /// file of AWS credentials.
+    pub fn key_of(user: &str) -> String {
+        format!("{}{user}", Self::USER)
+    }
+
+    /// Whether a secret is such a key.
+    pub fn is_key(secret: &str) -> bool {
+        secret.starts_with(Self::USER)
+    }
+
+    /// Everybody to whom a bucket is open.
+    pub fn users(&self) -> BTreeSet<&str> {
+        self.buckets.iter().flat_map(|bucket| bucket.access.keys()).map(String::as_str).collect()
+    }
+
+    /// The buckets that are open to somebody.
+    pub fn buckets_of<'a>(&'a self, user: &'a str) -> impl Iterator<Item = &'a Bucket> {
+        self.buckets.iter().filter(move |bucket| bucket.access.contains_key(user))
+    }
+
+    /// The platform's own store, unless it is somebody else's.
+    pub fn cluster(&self) -> Option<&StoreCluster> {
+        match &self.engine {
+            StoreEngine::Ceph(cluster) => Some(cluster),
+            StoreEngine::External(_) => None,
+        }
+    }
+
+    /// Somebody else's store, where it is one.
+    pub fn external(&self) -> Option<&ExternalStore> {
+        match &self.engine {
+            StoreEngine::Ceph(_) => None,
+            StoreEngine::External(external) => Some(external),
+        }
+    }
+}
+
+/// The server behind the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreEngine {
+    Ceph(StoreCluster),
+    External(ExternalStore),
+}
+
+/// The platform's own store: its nodes are the instances of role [`Role::Store`](crate::Role::Store).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreCluster {
+    /// The size of each node's volume, as Incus writes it: `20GiB`.
+    pub volume: String,
+    /// The same in bytes.
+    pub volume_bytes: u64,
+    /// How many nodes may be lost. Of each object, the others keep one part each.
+    pub parity: usize,
+    pub detection: Detection,
+    /// Where the load balancers serve it.
+    pub port: u16,
+}
+
+/// How soon a node that does not answer is taken for lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Detection {
+    /// After about 8 s in which requests wait; a network that stutters for 5 s costs a recovery.
+    #[default]
+    Fast,
+    /// After about 25 s.
+    Normal,
+}
+
+/// A store that somebody else runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalStore {
+    /// A URL without a path.
+    pub endpoint: String,
+    pub region: String,
+    /// The secret that is the access key, for all who use the store.
+    pub key: String,
+}
+
+/// A bucket of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    pub name: String,
+    /// Who may use it.
+    pub access: BTreeMap<String, Access>,
+    /// Whether what is overwritten or deleted is kept as an older version.
+    pub versioning: bool,
+    /// After so many days older versions go.
+    pub keep_noncurrent_days: u32,
+    /// After so many days the parts of an upload that was never completed go.
+    pub abort_uploads_days: u32,
+    /// After so many days objects go.
+    pub expire_days: Option<u32>,
+    /// The most that it may hold, in bytes.
+    pub quota_bytes: Option<u64>,
+    /// The origins whose pages may use it.
+    pub cors_origins: Vec<String>,
+}
+
+/// What somebody may do in a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    Read,
+    /// And write and delete.
+    Write,
+}
