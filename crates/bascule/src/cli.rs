@@ -165,6 +165,9 @@ enum Verb {
     /// Look after Redis and its Sentinels
     #[command(subcommand)]
     Redis(commands::redis::Verb),
+    /// Look after the edge cache
+    #[command(subcommand)]
+    Edge(commands::edge::Verb),
     /// Show who holds the environment's lock, and take it away from a holder that is stuck
     ///
     /// A verb that changes an environment holds its lock, and renews a lease of 20 s while it works. A holder that died
@@ -200,6 +203,7 @@ impl Cli {
             Verb::History => commands::history::run(&common),
             Verb::Secrets(verb) => commands::secrets::run(&common, verb),
             Verb::Redis(verb) => commands::redis::run(&common, verb),
+            Verb::Edge(verb) => commands::edge::run(&common, verb),
             Verb::Unlock(arguments) => commands::unlock::run(&common, arguments),
             Verb::Schema(arguments) => commands::schema::run(&arguments),
             Verb::Completions(arguments) => commands::completions::run(&arguments),

@@ -74,7 +74,6 @@ function equal(a, b) {
     return difference === 0;
 }
 
-const REGION = 'us-east-1';
 const SIGNED = 'host;x-amz-content-sha256;x-amz-date';
 
 // The header by which the store knows the edge: AWS Signature Version 4 of a GET of the path that is looked up, without a body.
@@ -83,11 +82,11 @@ const SIGNED = 'host;x-amz-content-sha256;x-amz-date';
 function authorization(r) {
     const date = new Date().toISOString().replace(/[-:]|\.[0-9]*/g, '');
     r.variables.store_date = date;
-    return signature(keys.store, r.variables.store_host, r.uri, date);
+    return signature(keys.store, r.variables.store_host, r.variables.store_region, r.uri, date);
 }
 
-function signature(key, host, path, date) {
-    const scope = date.substring(0, 8) + '/' + REGION + '/s3/aws4_request';
+function signature(key, host, region, path, date) {
+    const scope = date.substring(0, 8) + '/' + region + '/s3/aws4_request';
     const headers = 'host:' + host + '\nx-amz-content-sha256:UNSIGNED-PAYLOAD\nx-amz-date:' + date + '\n';
     const request = ['GET', encoded(path), '', headers, SIGNED, 'UNSIGNED-PAYLOAD'].join('\n');
     const hash = crypto.createHash('sha256').update(request).digest('hex');
