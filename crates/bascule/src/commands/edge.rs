@@ -55,7 +55,10 @@ pub(crate) fn run(common: &Common, verb: Verb) -> ExitCode {
 /// The program that forgets on an edge.
 fn purge(platform: &Platform, prefix: &str) -> Result<Vec<String>, Failed> {
     let Some(edge) = &platform.edge else {
-        return Err(Failed::usage("the platform has no edge cache", "add [edge] to the platform file; then bascule up"));
+        return Err(Failed::usage(
+            "the platform has no edge cache",
+            "add [edge] to the platform file; then bascule up",
+        ));
     };
     bascule_roles::purge(platform, prefix).ok_or_else(|| {
         let message = format!("no edge answers paths that begin with `{prefix}`");

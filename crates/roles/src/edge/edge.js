@@ -1,6 +1,6 @@
 // Signatures: those of URLs, which are checked before anything is answered, and those of requests to the store, which are made.
 //
-// `keys` is the file that `edge-keys` writes; nginx reads it when it loads its configuration, and this program has it in memory.
+// `signing` and `store` are the files that `edge-keys` writes: nginx reads them when it loads its configuration.
 
 import crypto from 'crypto';
 
@@ -43,8 +43,8 @@ function refused(r) {
     }
     const given = Buffer.from(signature, 'hex');
     const message = expires + '\n' + signed;
-    for (let i = 0; i < keys.signing.length; i++) {
-        const key = keys.signing[i];
+    for (let i = 0; i < signing.keys.length; i++) {
+        const key = signing.keys[i];
         // The key before this one is good for a while: what it signed is in the hands of players.
         if ((key.until === undefined || now < key.until) && equal(hmac(key.key, message), given)) {
             return '';
@@ -82,10 +82,10 @@ const SIGNED = 'host;x-amz-content-sha256;x-amz-date';
 function authorization(r) {
     const date = new Date().toISOString().replace(/[-:]|\.[0-9]*/g, '');
     r.variables.store_date = date;
-    return signature(keys.store, r.variables.store_host, r.variables.store_region, r.uri, date);
+    return signed_request(store, r.variables.store_host, r.variables.store_region, r.uri, date);
 }
 
-function signature(key, host, region, path, date) {
+function signed_request(key, host, region, path, date) {
     const scope = date.substring(0, 8) + '/' + region + '/s3/aws4_request';
     const headers = 'host:' + host + '\nx-amz-content-sha256:UNSIGNED-PAYLOAD\nx-amz-date:' + date + '\n';
     const request = ['GET', encoded(path), '', headers, SIGNED, 'UNSIGNED-PAYLOAD'].join('\n');
@@ -105,4 +105,4 @@ function encoded(path) {
     return path.split('/').map((part) => encodeURIComponent(part).replace(/[!'()*]/g, more)).join('/');
 }
 
-export default { refused, authorization, signature, encoded };
+export default { refused, authorization, signed_request };

@@ -4,9 +4,9 @@
 //! asks the store as a user who may only read one bucket, and answers nobody whose URL is not signed: both are `edge.js`'s to
 //! do. What it keeps is on a volume of its own, and outlives the store, nginx, and the instance.
 //!
-//! Keys are not systemd's credentials: those are handed over when a unit starts, and a key is replaced by a reload.
-//! `edge-keys` puts them together for nginx, and keeps the signing key before this one for another day. Whoever signs waits
-//! until all edges accept the new one; the edges wait until the store accepts theirs.
+//! Keys are not systemd's credentials: those are handed over when a unit starts, and a key is replaced by a reload, in which
+//! no request is lost. `edge-keys` writes them as nginx reads them, and keeps the signing key before this one for another
+//! day. Whoever signs waits until all edges accept the new one; the edges wait until the store accepts theirs.
 
 use bascule_plan::agent::AUTHORITY_FILE;
 use bascule_plan::{Directory, LineItem, Probe, Resource, Volume};
@@ -24,9 +24,7 @@ pub(crate) const HEALTH: &str = "/__edge_alive";
 const CACHE: &str = "/var/cache/edge";
 const CONFIG: &str = "/etc/nginx/nginx.conf";
 const PROGRAM: &str = "/usr/local/lib/bascule/edge.js";
-const SIGNING: &str = "/etc/nginx/edge/credentials/signing";
-const STORE: &str = "/etc/nginx/edge/credentials/store";
-const KEYS: &str = "/etc/nginx/edge/keys.json";
+const CREDENTIALS: &str = "/etc/nginx/edge/credentials";
 const CERTIFICATE: &str = "/etc/nginx/tls.pem";
 const UNIT: &str = "nginx.service";
 const DROP_IN: &str = "/etc/systemd/system/nginx.service.d/bascule.conf";
@@ -56,7 +54,8 @@ fn accepts(edge: &Instance) -> String {
 
 pub(crate) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Result<Vec<LineItem>, RoleError> {
     let Some((edge, store)) = platform.edge.as_ref().zip(platform.store.as_ref()) else { return Ok(Vec::new()) };
-    let groups = [install(), keys(platform, facts, own, edge, store)?, server(platform, facts, own, edge, store)?, mend()];
+    let groups =
+        [install(), keys(platform, facts, own, edge, store)?, server(platform, facts, own, edge, store)?, mend()];
     Ok(groups.into_iter().flat_map(Group::into_items).collect())
 }
 
@@ -78,45 +77,38 @@ fn install() -> Group {
     group
 }
 
-fn keys(
-    platform: &Platform,
-    facts: &Facts,
-    own: &Instance,
-    edge: &Edge,
-    store: &Store,
-) -> Result<Group, RoleError> {
+/// The keys, each in place and in use before anybody else counts on it. A reload is enough, for which nobody has to wait.
+fn keys(platform: &Platform, facts: &Facts, own: &Instance, edge: &Edge, store: &Store) -> Result<Group, RoleError> {
     let mut group = Group::new("edge/keys");
     group.step("folder", "make room for what nginx reads", directory("/etc/nginx/edge", 0o755));
-    group.step("credentials", "make room for keys", directory("/etc/nginx/edge/credentials", 0o700));
-    let signing = secret_file(SIGNING, facts.secret(&edge.signing_key)?);
-    group.step("signing", "put the key in place by which URLs are signed", signing);
+    group.step("credentials", "make room for keys", directory(CREDENTIALS, 0o700));
+    let key = |group: &mut Group, kind: &str, secret: &str| {
+        let path = format!("{CREDENTIALS}/{kind}");
+        group.step(kind, format!("put the secret {secret} in place"), secret_file(&path, facts.secret(secret)?));
+        let program = script_path("edge-keys");
+        let uses = command_on(&[&program, kind, "apply"], &[&program, kind, "check"], &[&path], 30_000);
+        group.step(format!("{kind}-used"), format!("have nginx go by {secret}"), uses);
+        Ok::<_, RoleError>(())
+    };
+    key(&mut group, "signing", &edge.signing_key)?;
+    group.reach(accepts(own));
     if let Some(accepted) = store::accepting(platform) {
         group.wait_for(accepted);
     }
-    let of_store = secret_file(STORE, facts.secret(&store::key_of(store, Edge::NAME))?);
-    group.step("store", "put the key in place by which the store knows it", of_store);
-    let certificate = certificates::of_server(platform, facts, own, CERTIFICATE, "www-data")?;
-    group.step("certificate", "give it a certificate", certificate);
-    let program = script_path("edge-keys");
-    let both = command_on(&[&program, "apply"], &[&program, "check"], &[SIGNING, STORE], 10_000);
-    group.step("keys", "let nginx have both", both);
+    key(&mut group, "store", &store::key_of(store, Edge::NAME))?;
     Ok(group)
 }
 
-fn server(
-    platform: &Platform,
-    facts: &Facts,
-    own: &Instance,
-    edge: &Edge,
-    store: &Store,
-) -> Result<Group, RoleError> {
+fn server(platform: &Platform, facts: &Facts, own: &Instance, edge: &Edge, store: &Store) -> Result<Group, RoleError> {
     let mut group = Group::new("edge/server");
+    let certificate = certificates::of_server(platform, facts, own, CERTIFICATE, "www-data")?;
+    group.step("certificate", "give it a certificate", certificate);
     group.step("program", "put the program in place that nginx runs", file(PROGRAM, 0o644, include_str!("edge.js")));
     let config = render("nginx.conf.j2", include_str!("nginx.conf.j2"), Context::new(platform, facts, edge, store)?)?;
     group.step("config", "configure nginx", validated(CONFIG, 0o644, config, &["nginx", "-t", "-q", "-c", "{}"]));
     group.step("unit", "let nginx do no more than it has to", file(DROP_IN, 0o644, include_str!("nginx.service")));
     group.take(LEASE);
-    let reload_inputs = [CONFIG, PROGRAM, KEYS, CERTIFICATE, AUTHORITY_FILE];
+    let reload_inputs = [CONFIG, PROGRAM, CERTIFICATE, AUTHORITY_FILE];
     group.step("service", "run nginx", running(UNIT, &[DROP_IN], &reload_inputs));
     let alive = Probe::Http { url: format!("https://127.0.0.1:{PORT}{HEALTH}"), contains: None };
     group.step("healthy", "wait until it is healthy", wait(alive, Some(UNIT), 15_000));
@@ -125,7 +117,6 @@ fn server(
         group.wait_for(line::in_rotation(own, load_balancer));
     }
     group.release(LEASE);
-    group.reach(accepts(own));
     Ok(group)
 }
 

@@ -49,9 +49,10 @@ fn role_steps(
                 let server = |(component, replica)| (load_balancer::backend(component, *colour), replica);
                 items.extend(put_in_rotation(instance, released.map(server)));
             }
+            items.extend(load_balancer::address_steps(platform, facts, instance)?);
+            // Last: edges wait for the store, for which nobody else should have to.
             let edges = platform.edges().map(|edge| (Edge::NAME.to_owned(), edge));
             items.extend(put_in_rotation(instance, edges));
-            items.extend(load_balancer::address_steps(platform, facts, instance)?);
             Ok((items, None))
         }
         Role::Component { component, .. } => {
@@ -71,12 +72,7 @@ fn role_steps(
                 }
             };
             let gates = Gates {
-                after: component
-                    .uses
-                    .iter()
-                    .flat_map(accepting)
-                    .chain(edge::accepting(platform, component))
-                    .collect(),
+                after: component.uses.iter().flat_map(accepting).chain(edge::accepting(platform, component)).collect(),
                 health_timeout_ms: platform.release.health_timeout_ms,
                 restart_hung: true,
                 load_balancers: &load_balancers,

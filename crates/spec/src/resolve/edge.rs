@@ -22,7 +22,8 @@ pub(super) fn edge(raw: &raw::Edge, file: &raw::File, context: &mut Context<'_>)
     if !context.is_suspect(&CACHE) {
         if cache_max_mib > CACHE_MAX_MIB {
             let message = format!("an edge cannot keep {}: it knows a million chunks of 1 MiB at most", raw.cache_max);
-            let help = "set `cache_max = \"1024GiB\"` or less, and `instances` to more: each keeps a part of the objects";
+            let help =
+                "set `cache_max = \"1024GiB\"` or less, and `instances` to more: each keeps a part of the objects";
             context.report(&CACHE, message, help);
         } else if cache_max_mib < CACHE_MIN_MIB {
             let message = format!("{} is too little for a cache of chunks of 1 MiB", raw.cache_max);
