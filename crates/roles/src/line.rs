@@ -133,8 +133,8 @@ pub(crate) fn plan(platform: &Platform, facts: &Facts, lines: Vec<Line>) -> Plan
     for lease in store::LEASES {
         leases.insert(lease.to_owned(), Lease { capacity: 1, order: members.clone() });
     }
-    let members = order(facts.stopped_first(platform.edges()));
-    leases.insert(edge::LEASE.to_owned(), Lease { capacity: 1, order: members });
+    let edges = order(facts.edges_down_first(platform));
+    leases.insert(edge::LEASE.to_owned(), Lease { capacity: 1, order: edges });
     leases.retain(|name, _| taken(name));
     let world = World {
         project: platform.incus.project.clone(),

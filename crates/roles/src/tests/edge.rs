@@ -7,7 +7,7 @@ use bascule_spec::{
 
 use super::files::text;
 use super::platforms::{fingerprint, instance, platform, running};
-use crate::{Facts, purge, renewal, up};
+use crate::{Existing, Facts, purge, renewal, up};
 
 /// A shop whose API signs URLs, with two load balancers.
 fn shop() -> Platform {
@@ -141,6 +141,22 @@ fn the_store_knows_a_key_before_edges_use_it_and_edges_one_before_anybody_signs_
             assert!(accepted < place(&plan, replica, step("component/service/run")));
         }
     }
+}
+
+/// Load balancers walk edges in the order in which those have their turn, or both would wait for ever.
+#[test]
+fn whichever_edge_is_down_its_turn_is_first_and_the_plan_can_be_walked_to_its_end() {
+    let platform = shop();
+    for states in [[Existing::Running, Existing::Stopped], [Existing::Stopped, Existing::Running]] {
+        let mut facts = facts(&platform);
+        facts.instances.extend(["edge-1", "edge-2"].map(str::to_owned).into_iter().zip(states));
+        let plan = up(&platform, &facts).unwrap();
+        assert_eq!(plan.check(), Ok(()));
+        let down = if states[0] == Existing::Stopped { "edge-1" } else { "edge-2" };
+        assert_eq!(plan.leases["roll edge"].order[0], down);
+    }
+    let out_of_rotation = Facts { out_of_rotation: ["edge-2".to_owned()].into(), ..facts(&platform) };
+    assert_eq!(up(&platform, &out_of_rotation).unwrap().check(), Ok(()));
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn role_steps(
             }
             items.extend(load_balancer::address_steps(platform, facts, instance)?);
             // Last: edges wait for the store, for which nobody else should have to.
-            let edges = platform.edges().map(|edge| (Edge::NAME.to_owned(), edge));
+            let edges = facts.edges_down_first(platform).into_iter().map(|edge| (Edge::NAME.to_owned(), edge));
             items.extend(put_in_rotation(instance, edges));
             Ok((items, None))
         }
