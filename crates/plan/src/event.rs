@@ -149,6 +149,17 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         certificate_days_left: Option<i64>,
     },
+    /// One member of the object store (`store status`).
+    StoreNode(StoreNode),
+    /// The object store as a whole (`store status`).
+    Store(StoreStatus),
+    /// Something that somebody has to see to (`store status`).
+    Alert {
+        /// How soon.
+        severity: Severity,
+        /// What it is.
+        message: String,
+    },
     /// Who holds the environment's lock (`status`, `unlock`). Absent while nobody does.
     Lock(LockStatus),
     /// A piece of what a command or a log said on an instance (`exec`, `logs`), or of a text that was asked for.
@@ -273,6 +284,59 @@ pub struct InstanceStatus {
     /// Why it is not healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+/// A member of the object store at a glance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StoreNode {
+    /// The instance.
+    pub name: String,
+    /// It is among the majority that decides.
+    pub votes: bool,
+    /// It keeps data now; absent of the witness, which never does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeps_data: Option<bool>,
+    /// What its volume has for data, in bytes.
+    #[serde(default)]
+    pub bytes_total: u64,
+    /// How much of that is taken, in bytes.
+    #[serde(default)]
+    pub bytes_used: u64,
+    /// Parts of objects that were found wrong on its disk and were made anew, since it started.
+    #[serde(default)]
+    pub parts_repaired: u64,
+}
+
+/// The object store at a glance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StoreStatus {
+    /// What objects hold, in bytes, without what makes them safe.
+    pub bytes_used: u64,
+    /// What can be written yet, in bytes, without what makes it safe.
+    pub bytes_free: u64,
+    /// How many objects there are, as the store cuts them: one of up to 4 MiB each.
+    pub objects: u64,
+    /// Parts of objects, on all nodes, that should be there and are not.
+    pub parts_missing: u64,
+    /// Parts that are there, and have to be moved.
+    pub parts_misplaced: u64,
+    /// Objects of which too few parts are left to read them, until nodes come back.
+    pub objects_unfound: u64,
+    /// How fast parts are made anew, in bytes a second.
+    pub recovering_bytes_per_s: u64,
+    /// How many nodes may be lost now, beside those that are away.
+    #[serde(default)]
+    pub may_lose: u64,
+}
+
+/// How soon somebody has to see to something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// In working hours.
+    Warning,
+    /// At once.
+    Page,
 }
 
 /// Who holds the lock of an environment. Times are RFC 3339, UTC, by the holder's clock.

@@ -19,6 +19,7 @@ pub(crate) mod rollback;
 pub(crate) mod schema;
 pub(crate) mod secrets;
 pub(crate) mod status;
+pub(crate) mod store;
 pub(crate) mod unlock;
 pub(crate) mod up;
 

@@ -6,6 +6,7 @@ mod plain;
 mod progress;
 #[cfg(test)]
 mod samples;
+mod store;
 mod table;
 
 use std::io::IsTerminal as _;

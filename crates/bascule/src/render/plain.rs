@@ -5,13 +5,14 @@ use anstyle::{AnsiColor, Style};
 use bascule_plan::agent::{Evidence, Outcome};
 use bascule_plan::event::{Event, Failure, INSTANCE_FIRST, LockStatus, Stream, Summary};
 
-use super::{Renderer, finding, table};
+use super::{Renderer, finding, store, table};
 
 /// Plain lines: what changed, what failed and why, and a summary.
 pub(super) struct Plain {
     verbose: bool,
     verb: String,
     status: table::Status,
+    store: store::Store,
     history: table::History,
     secrets: table::Secrets,
 }
@@ -66,6 +67,7 @@ impl Plain {
             verbose,
             verb: String::new(),
             status: table::Status::default(),
+            store: store::Store::default(),
             history: table::History::default(),
             secrets: table::Secrets::default(),
         }
@@ -119,6 +121,18 @@ impl Plain {
                 self.status.front_door(event);
                 None
             }
+            Event::StoreNode(node) => {
+                self.store.node(node);
+                None
+            }
+            Event::Store(status) => {
+                self.store.status(status);
+                None
+            }
+            Event::Alert { severity, message } => {
+                self.store.alert(*severity, message);
+                None
+            }
             Event::History { .. } => {
                 self.history.entry(event);
                 None
@@ -158,7 +172,7 @@ impl Plain {
     }
 
     fn summary(&self, summary: &Summary) -> String {
-        let tables = self.status.text() + &self.history.text() + &self.secrets.text();
+        let tables = self.status.text() + &self.store.text() + &self.history.text() + &self.secrets.text();
         let Summary { changed, unchanged, failed, duration_ms, instances, .. } = summary;
         let took = seconds(*duration_ms);
         let closing = match self.verb.as_str() {
@@ -170,7 +184,7 @@ impl Plain {
             _ if *failed > 0 => {
                 format!("{RED}failed {failed}{RED:#}, changed {changed}, unchanged {unchanged}, in {took}")
             }
-            "status" | "history" | "exec" | "logs" => return tables,
+            "status" | "store status" | "history" | "exec" | "logs" => return tables,
             _ if changed + unchanged == 0 => return tables,
             "plan" if *changed == 0 => {
                 format!("{GREEN}nothing to change{GREEN:#}: {unchanged} checked on {instances} instances, in {took}")

@@ -1,7 +1,10 @@
 //! Events as a run sends them, for the tests of the renderers.
 
 use bascule_plan::agent::{Evidence, Outcome};
-use bascule_plan::event::{Event, Failure, Finding, InstanceStatus, LockStatus, Stream, Summary, ThingKind, Verdict};
+use bascule_plan::event::{
+    Event, Failure, Finding, InstanceStatus, LockStatus, Severity, StoreNode, StoreStatus, Stream, Summary, ThingKind,
+    Verdict,
+};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -33,6 +36,9 @@ pub(super) fn one_of_each() -> Vec<Event> {
         instance,
         colour,
         front_door,
+        store_node(),
+        Event::Store(store()),
+        Event::Alert { severity: Severity::Warning, message: "store-3 is away".into() },
         output("two\nlines\n"),
         Event::History {
             number: 1,
@@ -79,6 +85,9 @@ pub(super) fn type_of(event: &Event) -> &'static str {
         Event::Colour { .. } => "colour",
         Event::Lock(_) => "lock",
         Event::FrontDoor { .. } => "front_door",
+        Event::StoreNode(_) => "store_node",
+        Event::Store(_) => "store",
+        Event::Alert { .. } => "alert",
         Event::Output { .. } => "output",
         Event::History { .. } => "history",
         Event::Finding(_) => "finding",
@@ -210,6 +219,30 @@ pub(super) fn status() -> [Event; 4] {
         certificate_days_left: Some(58),
     };
     [Event::Instance(healthy), Event::Instance(stopped), colour, front_door]
+}
+
+/// A node of the object store that keeps data.
+pub(super) fn store_node() -> Event {
+    Event::StoreNode(StoreNode {
+        name: "store-1".into(),
+        votes: true,
+        keeps_data: Some(true),
+        bytes_total: 5 << 30,
+        bytes_used: 1 << 30,
+        parts_repaired: 0,
+    })
+}
+
+/// An object store of which one node is away.
+pub(super) fn store() -> StoreStatus {
+    StoreStatus {
+        bytes_used: 3 << 29,
+        bytes_free: 8 << 30,
+        objects: 1_200,
+        parts_missing: 1_200,
+        may_lose: 1,
+        ..StoreStatus::default()
+    }
 }
 
 fn step(instance: &str, title: &str, outcome: Outcome, reason: &str) -> Event {

@@ -146,7 +146,7 @@ impl Secrets {
     }
 }
 
-fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+pub(super) fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_header(header.map(|title| Cell::new(title).add_attribute(Attribute::Dim)));

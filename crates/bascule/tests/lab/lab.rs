@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -155,6 +156,34 @@ impl Lab {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
+    /// Asks Incus for something in the environment's project.
+    pub(crate) fn incus(&self, arguments: &[&str]) {
+        incus(&[arguments, &["--project", &self.project()]].concat());
+    }
+
+    /// Takes an instance's network away, as a switch that dies does.
+    pub(crate) fn cut_off(&self, instance: &str) {
+        self.link(instance, "down");
+    }
+
+    pub(crate) fn connect(&self, instance: &str) {
+        self.link(instance, "up");
+    }
+
+    fn link(&self, instance: &str, state: &str) {
+        let shown = incus(&["query", &format!("/1.0/instances/{instance}/state?project={}", self.project())]);
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        let card = shown["network"]["eth0"]["host_name"].as_str().unwrap().to_owned();
+        assert!(Command::new("ip").args(["link", "set", &card, state]).status().unwrap().success());
+    }
+
+    /// The disk of a stopped instance is lost, and another one is put in.
+    pub(crate) fn wipe(&self, instance: &str) {
+        let volume = format!("{instance}-data");
+        self.incus(&["config", "device", "remove", instance, &volume]);
+        self.incus(&["storage", "volume", "delete", "default", &volume]);
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         command
@@ -181,6 +210,11 @@ pub(crate) fn with_input(command: &mut Command, input: &[u8]) -> Output {
 }
 
 /// What Incus itself is asked to do by a test, and its answer: the tool never runs this.
+/// The clock by which loads tell when they were answered, in milliseconds.
+pub(crate) fn now_ms() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
 pub(crate) fn incus(arguments: &[&str]) -> String {
     let output = Command::new("incus").args(arguments).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "incus {arguments:?}: {}", said(&output));

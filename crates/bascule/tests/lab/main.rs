@@ -1,7 +1,7 @@
 //! Level 3: the real thing, on this machine's Incus. `make test-lab` runs it.
 //!
-//! Three environments of their own, each with its project, bridge and subnet: `shop` is blue-green and runs Veza
-//! behind two load balancers, `rolling` has no colours, `data` has Redis. They are made by the first test that needs them and
+//! Four environments of their own, each with its project, bridge and subnet: `shop` is blue-green and runs Veza
+//! behind two load balancers, `rolling` has no colours, `data` has Redis, `store` the object store. They are made by the first test that needs them and
 //! left to the end of the run (`scripts/sweep-tests` removes them), since making them is what takes long. One test at a time
 //! touches them.
 #![allow(clippy::unwrap_used)]
@@ -25,6 +25,7 @@ mod releases;
 mod rolling;
 mod secrets;
 mod starter;
+mod store;
 mod tls;
 #[path = "../shared/valid.rs"]
 mod valid;

@@ -149,15 +149,10 @@ impl Member<'_> {
 
     fn install(&self) -> Result<Group, RoleError> {
         let mut group = Group::new("store/install");
-        let mut packages = vec!["ceph-common", "ceph-mon", "python3-rados"];
-        if self.manages() {
-            packages.push("ceph-mgr");
-        }
+        // The same on all nodes, so that they share an image.
+        let mut packages = vec!["ceph-base", "ceph-common", "ceph-mgr", "ceph-mon", "python3-rados"];
         if self.keeps_data() {
-            packages.extend(["ceph-osd", "e2fsprogs", "radosgw"]);
-        }
-        if self.is_first() {
-            packages.push("python3-boto3");
+            packages.extend(["ceph-osd", "e2fsprogs", "python3-boto3", "radosgw"]);
         }
         group.packages("install Ceph", &packages);
         group.scripts(&[("store", include_str!("store.py"))]);

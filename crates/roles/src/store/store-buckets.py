@@ -59,6 +59,10 @@ def wanted_keys():
     return keys
 
 
+class NoOwner(Exception):
+    """Nobody can be asked for yet."""
+
+
 class Store:
     def __init__(self, settings):
         self.endpoint = f"https://{settings['members'][settings['own']]}:{settings['gateway_port']}"
@@ -71,28 +75,32 @@ class Store:
             config=botocore.config.Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 3}),
         )  # fmt: skip
 
-    def admin(self, method, path, body=b"", **query):
+    def admin(self, path, **query):
         """Of the gateway's own interface: https://docs.ceph.com/en/reef/radosgw/adminops/"""
-        words = "&".join(name if value is True else f"{name}={value}" for name, value in query.items())
-        request = botocore.awsrequest.AWSRequest(method, f"{self.endpoint}/admin/{path}?{words}", data=body)
+        words = "&".join(f"{name}={value}" for name, value in query.items())
+        request = botocore.awsrequest.AWSRequest("GET", f"{self.endpoint}/admin/{path}?{words}")
         botocore.auth.S3SigV4Auth(self.key, "s3", "default").add_auth(request)
         prepared = request.prepare()
-        answer = self.http.request(method, prepared.url, body=body, headers=dict(prepared.headers))
+        answer = self.http.request("GET", prepared.url, headers=dict(prepared.headers))
         if answer.status == 404:
             return None
+        if answer.status == 403:
+            raise NoOwner("the store does not know its owner yet")
         if answer.status >= 300:
-            raise SystemExit(f"store-buckets: {method} {path}: {answer.status} {answer.data[:200].decode()}")
-        return json.loads(answer.data) if answer.data else {}
+            raise SystemExit(f"store-buckets: {path}: {answer.status} {answer.data[:200].decode()}")
+        return json.loads(answer.data)
 
     def user(self, name):
-        found = self.admin("GET", "metadata/user", key=name)
+        found = self.admin("metadata/user", key=name)
         return found and found["data"]
 
 
 def put_user(name, keys):
     """By standard input: a secret has no place among arguments."""
     data = {
-        "user_id": name, "display_name": name, "max_buckets": 0 if name == OWNER else -1,
+        "user_id": name, "display_name": name, "op_mask": "read, write, delete",
+        # None is as many as one likes, and less is none at all.
+        "max_buckets": 0 if name == OWNER else -1,
         "keys": [{"user": name, "access_key": id, "secret_key": secret} for id, secret in keys],
     }  # fmt: skip
     if name == OWNER:
@@ -130,7 +138,7 @@ def wait_for_owner(store):
         try:
             if store.user(OWNER):
                 return
-        except (SystemExit, urllib3.exceptions.HTTPError):
+        except (NoOwner, urllib3.exceptions.HTTPError):
             pass
         time.sleep(0.5)
     raise SystemExit("store-buckets: the gateway does not know the store's owner")
@@ -138,7 +146,7 @@ def wait_for_owner(store):
 
 def only(store, apply):
     wanted = wanted_keys()
-    for name in store.admin("GET", "metadata/user"):
+    for name in store.admin("metadata/user"):
         if name not in wanted:
             if not apply:
                 return f"{name} has a key, and nothing of the platform uses it"
@@ -201,7 +209,8 @@ def found(ask, *missing):
 def in_order(value):
     """Lists of S3 have no order."""
     if isinstance(value, dict):
-        return {key: in_order(inner) for key, inner in value.items() if inner not in (None, "", [], {})}
+        inside = {key: in_order(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in inside.items() if inner not in (None, "", [], {})}
     if isinstance(value, list):
         return sorted((in_order(inner) for inner in value), key=lambda inner: json.dumps(inner, sort_keys=True))
     return value
@@ -245,13 +254,14 @@ def settings_of(store, bucket):
         return [{key: value for key, value in rule.items() if key != "ID"} for rule in (there or {}).get("CORSRules", [])]
 
     def room():
-        quota = store.admin("GET", "bucket", bucket=name)["bucket_quota"]
+        quota = store.admin("bucket", bucket=name)["bucket_quota"]
         return quota["max_size"] if quota["enabled"] else None
 
     def put_room():
-        most = bucket["quota_bytes"]
-        body = {"enabled": most is not None, "max_size": most or -1, "max_objects": -1}
-        store.admin("PUT", "bucket", json.dumps(body).encode(), quota=True, uid=OWNER, bucket=name)
+        of = ("--quota-scope=bucket", f"--bucket={name}")
+        if bucket["quota_bytes"]:
+            admin("quota", "set", *of, f"--max-size={bucket['quota_bytes']}")
+        admin("quota", "enable" if bucket["quota_bytes"] else "disable", *of)
 
     before = state()
     versioning = "Enabled" if bucket["versioning"] else "Suspended" if before else ""
@@ -292,7 +302,10 @@ def main():
         case [verb, ("check" | "apply") as mode] if verb in verbs:
             with open(f"{ETC}/bascule.json") as file:
                 store = Store(json.load(file))
-            why = verbs[verb](store, mode == "apply")
+            try:
+                why = verbs[verb](store, mode == "apply")
+            except NoOwner as nobody:
+                why = str(nobody)
         case _:
             print(f"usage: store-buckets {'|'.join(verbs)} check|apply", file=sys.stderr)
             return 2

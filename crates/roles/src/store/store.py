@@ -6,6 +6,7 @@ called again. `check` changes nothing: it exits with 0 when there is nothing to 
 """
 
 import base64
+import concurrent.futures
 import hashlib
 import hmac
 import json
@@ -100,8 +101,11 @@ def keys(apply):
             put(path, text)
 
 
-def run(*argv, **more):
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **more)
+def run(*argv):
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise Refused(f"{argv[0]} is not installed") from error
     if done.returncode != 0:
         last = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
         raise Refused(f"{os.path.basename(argv[0])}: {last}")
@@ -134,6 +138,8 @@ def made_whole(final, make):
 class Cluster:
     """A conversation with the monitors."""
 
+    ended = []
+
     def __init__(self, seconds=5):
         import rados
 
@@ -146,6 +152,9 @@ class Cluster:
             self.rados.connect(timeout=seconds)
         except rados.Error as error:
             raise Refused("no majority of the store's monitors answers") from error
+        finally:
+            # Its threads must have ended before the process does: they encrypt, and would find nothing to do it with.
+            Cluster.ended.append(self.rados.shutdown)
 
     def raw(self, prefix, inbuf=b"", **arguments):
         command = json.dumps({"prefix": prefix, "format": "json", **arguments})
@@ -156,6 +165,12 @@ class Cluster:
 
     def ask(self, prefix, **arguments):
         return json.loads(self.raw(prefix, **arguments))
+
+    def all_at_once(self, *commands):
+        """Changes that come together are agreed on together: one after the other, each takes a second."""
+        with concurrent.futures.ThreadPoolExecutor(len(commands)) as threads:
+            for change in [threads.submit(self.raw, prefix, **arguments) for prefix, arguments in commands]:
+                change.result()
 
     def know(self, entity, kind):
         self.raw("auth import", inbuf=keyring(entity, kind).encode())
@@ -285,10 +300,21 @@ def unclean(status, of):
 
 
 def up():
-    """Whether the monitors see the node keep data."""
+    """Whether the node keeps data, by its own word: that of the monitors may be from before a restart."""
     own = number(settings())
-    if not any(one["osd"] == own and one["up"] for one in Cluster().ask("osd dump")["osds"]):
-        return "the monitors do not see it keep data"
+    try:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(2)
+            line.connect(f"/run/ceph/ceph-osd.{own}.asok")
+            line.sendall(b'{"prefix": "status"}\0')
+            with line.makefile("rb") as answer:
+                state = json.loads(answer.read(int.from_bytes(answer.read(4))))["state"]
+    except OSError as error:
+        return f"it does not answer: {error}"
+    except ValueError:
+        # Between two states it has nothing to say.
+        return "it does not say yet what it is"
+    return None if state == "active" else f"it is {state}"
 
 
 def whole():
@@ -313,6 +339,12 @@ def mgr(apply):
     put(f"{folder}/keyring", keyring(entity, "mgr"))
 
 
+def complete(pools, data):
+    names = {*SMALL_POOLS, INDEX_POOL, DATA_POOL}
+    in_use = all("rgw" in pools[name]["application_metadata"] for name in names & set(pools))
+    return names <= set(pools) and in_use and pools[DATA_POOL]["min_size"] == data
+
+
 def pools(apply):
     of = settings()
     cluster = Cluster(30 if apply else 5)
@@ -320,18 +352,19 @@ def pools(apply):
     nodes, parity = len(of["nodes"]), of["parity"]
     data = nodes - parity
     if DATA_POOL in there:
-        if (there[DATA_POOL]["size"], there[DATA_POOL]["min_size"]) != (nodes, data):
-            was = there[DATA_POOL]
+        made = cluster.ask("osd erasure-code-profile get", name="bascule")
+        if (int(made["k"]), int(made["m"])) != (data, parity):
             raise Refused(
-                f"the store was made of {was['size']} nodes of which {was['size'] - was['min_size']} may be lost, "
+                f"the store was made of {int(made['k']) + int(made['m'])} nodes of which {made['m']} may be lost, "
                 f"and cannot become one of {nodes} of which {parity} may"
             )
-        if set(SMALL_POOLS) | {INDEX_POOL} <= set(there):
-            return None
+    if complete(there, data):
+        return None
     if not apply:
         return "there are no pools yet"
     deadline = time.monotonic() + 240
     while (up := cluster.ask("osd stat")["num_up_osds"]) < nodes:
+        print(f"{up} of {nodes} nodes keep data", flush=True)
         if time.monotonic() > deadline:
             raise Refused(f"only {up} of {nodes} nodes keep data: the store is made when all do")
         time.sleep(0.5)
@@ -339,21 +372,20 @@ def pools(apply):
     cluster.raw("osd erasure-code-profile set", name="bascule", profile=profile)
     # The copies of what is small: as many as may be lost, and two, without which nothing is written.
     copies = {"pool_type": "replicated", "size": parity + 2}
+    parts = {"pool_type": "erasure", "erasure_code_profile": "bascule"}
     # What Ceph's documents call for is about 100 parts of placement groups on each node.
-    for name in SMALL_POOLS:
-        make_pool(cluster, there, name, 4, **copies)
-    make_pool(cluster, there, INDEX_POOL, 16, **copies)
-    # The last: where it is, all are.
-    make_pool(cluster, there, DATA_POOL, 32, pool_type="erasure", erasure_code_profile="bascule")
-
-
-def make_pool(cluster, there, name, groups, **more):
-    if name not in there:
-        cluster.raw("osd pool create", pool=name, pg_num=groups, pgp_num=groups, yes_i_really_mean_it=True, **more)
-    least = settings()
-    least = len(least["nodes"]) - least["parity"] if name == DATA_POOL else 2
-    cluster.raw("osd pool set", pool=name, var="min_size", val=str(least))
-    cluster.raw("osd pool application enable", pool=name, app="rgw")
+    wanted = [(name, 4, copies) for name in SMALL_POOLS] + [(INDEX_POOL, 16, copies), (DATA_POOL, 32, parts)]
+    cluster.all_at_once(
+        *(
+            ("osd pool create", {"pool": name, "pg_num": groups, "pgp_num": groups, "yes_i_really_mean_it": True, **kind})
+            for name, groups, kind in wanted
+            if name not in there
+        )
+    )
+    cluster.all_at_once(
+        *(("osd pool application enable", {"pool": name, "app": "rgw"}) for name, *_ in wanted),
+        ("osd pool set", {"pool": DATA_POOL, "var": "min_size", "val": str(data)}),
+    )
 
 
 # --- the gateway --------------------------------------------------------------------------------------------------------
@@ -375,8 +407,9 @@ def gateway(apply):
 
 def ready():
     """Whether the first node has made what gateways need."""
-    there = {pool["pool_name"] for pool in Cluster().ask("osd dump")["pools"]}
-    if DATA_POOL not in there:
+    of = settings()
+    there = {pool["pool_name"]: pool for pool in Cluster().ask("osd dump")["pools"]}
+    if not complete(there, len(of["nodes"]) - of["parity"]):
         return "the first node has not made the pools yet"
 
 
@@ -453,3 +486,6 @@ if __name__ == "__main__":
         sys.exit(main())
     except Refused as refused:
         sys.exit(f"store: {refused}")
+    finally:
+        for end in Cluster.ended:
+            end()

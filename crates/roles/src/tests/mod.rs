@@ -8,3 +8,4 @@ mod laws;
 mod ops;
 mod outlines;
 mod platforms;
+mod services;

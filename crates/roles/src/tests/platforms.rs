@@ -5,8 +5,9 @@ use std::net::Ipv4Addr;
 
 use bascule_plan::{Blob, Fingerprint, FingerprintKey};
 use bascule_spec::{
-    Balance, Colour, Component, ComponentKind, Endpoint, FrontCertificate, GivenCertificate, Incus, Instance,
-    LoadBalancer, Network, Ops, Platform, Release, Role, Ssh, Tls, Topology,
+    Access, Balance, Bucket, Colour, Component, ComponentKind, Detection, Endpoint, FrontCertificate, GivenCertificate,
+    Incus, Instance, LoadBalancer, Network, Ops, Platform, Redis, Release, Role, Service, Ssh, Store, StoreCluster,
+    StoreEngine, Tls, Topology,
 };
 use proptest::prelude::*;
 
@@ -84,6 +85,45 @@ fn share_an_address(platform: &mut Platform) {
     platform.load_balancer.tls = Some(Tls { port: 443, certificate });
 }
 
+/// Adds Redis and an object store, which the API uses.
+pub(super) fn with_services(mut platform: Platform) -> Platform {
+    share_an_address(&mut platform);
+    platform.redis =
+        Some(Redis { volume: "1GiB".into(), data_max_bytes: 1 << 28, when_full: bascule_spec::WhenFull::Refuse });
+    let access = [("api".to_owned(), Access::Write), ("build".to_owned(), Access::Read)].into();
+    let media = Bucket {
+        name: "media".into(),
+        access,
+        versioning: true,
+        keep_noncurrent_days: 30,
+        abort_uploads_days: 7,
+        expire_days: None,
+        quota_bytes: None,
+        cors_origins: Vec::new(),
+    };
+    let cluster = StoreCluster {
+        volume: "10GiB".into(),
+        volume_bytes: 10 << 30,
+        parity: 2,
+        detection: Detection::Fast,
+        port: 9000,
+    };
+    platform.store = Some(Store { engine: StoreEngine::Ceph(cluster), buckets: vec![media] });
+    for component in platform.components.iter_mut().filter(|component| component.name == "api") {
+        component.uses = [Service::Redis, Service::Store].into();
+    }
+    for plain in &mut platform.instances {
+        if let Role::Plain { uses, .. } = &mut plain.role {
+            *uses = [Service::Store].into();
+        }
+    }
+    let redis = (1..=3).map(|n| instance(format!("redis-{n}"), Role::Redis));
+    let nodes = (1..=4).map(|n| instance(format!("store-{n}"), Role::Store));
+    platform.instances.extend(redis.chain(nodes));
+    platform.instances.push(instance("store-witness".into(), Role::StoreWitness));
+    platform
+}
+
 fn api() -> Component {
     Component {
         name: "api".into(),
@@ -140,8 +180,12 @@ pub(super) fn nothing_yet(platform: &Platform) -> Facts {
     let addresses = (10..).zip(&platform.instances);
     Facts {
         addresses: addresses.map(|(n, instance)| (instance.name.clone(), Ipv4Addr::new(10, 20, 0, n))).collect(),
-        secrets: (platform.secrets().into_iter().chain([Ops::AGE_KEY]))
-            .map(|name| (name.to_owned(), fingerprint(name)))
+        secrets: (platform.secrets().into_iter().chain([Ops::AGE_KEY]).map(str::to_owned))
+            .chain(platform.own_secrets())
+            .map(|name| {
+                let fingerprint = fingerprint(&name);
+                (name, fingerprint)
+            })
             .collect(),
         ..Facts::default()
     }
@@ -184,11 +228,14 @@ pub(super) fn any_platform() -> impl Strategy<Value = (Platform, Facts)> {
     let replicas = prop::collection::vec(1..4usize, 1..4);
     let state = prop_oneof![Just(ColourState::Deploying), Just(ColourState::Ready), Just(ColourState::Failed)];
     let released = prop::collection::vec(prop::option::of(state), 2);
-    (topology, 1..4usize, replicas, released, 0..3usize, any_existing()).prop_map(
-        |(topology, load_balancers, replicas, released, active, existing)| {
+    (topology, 1..4usize, replicas, released, 0..3usize, any_existing(), any::<bool>()).prop_map(
+        |(topology, load_balancers, replicas, released, active, existing, services)| {
             let mut platform = platform(topology, load_balancers.min(2), &replicas);
             if load_balancers == 3 {
                 share_an_address(&mut platform);
+            }
+            if services {
+                platform = with_services(platform);
             }
             let mut facts = nothing_yet(&platform);
             let commits = [OLD, NEW];
@@ -204,7 +251,7 @@ pub(super) fn any_platform() -> impl Strategy<Value = (Platform, Facts)> {
 }
 
 fn any_existing() -> impl Strategy<Value = Vec<Option<Existing>>> {
-    prop::collection::vec(prop_oneof![Just(None), Just(Some(Existing::Running)), Just(Some(Existing::Stopped))], 24)
+    prop::collection::vec(prop_oneof![Just(None), Just(Some(Existing::Running)), Just(Some(Existing::Stopped))], 32)
 }
 
 /// As far as it exists, or as if `up` had just made all of it.

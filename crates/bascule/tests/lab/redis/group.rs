@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{MutexGuard, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::lab::{A, Lab, archive, folder, incus, said, with_input};
+use crate::lab::{A, Lab, archive, folder, now_ms, said, with_input};
 
 pub(super) const MEMBERS: [&str; 3] = ["redis-1", "redis-2", "redis-3"];
 
@@ -87,11 +87,6 @@ impl Group {
         group
     }
 
-    /// Asks Incus for something in the environment's project.
-    pub(super) fn incus(&self, arguments: &[&str]) {
-        incus(&[arguments, &["--project", &self.lab.project()]].concat());
-    }
-
     /// Whom a majority of Sentinels takes for the master.
     pub(super) fn master(&self) -> String {
         let began = Instant::now();
@@ -159,34 +154,6 @@ impl Group {
         }
     }
 
-    /// The clock by which writes are told, in milliseconds.
-    pub(super) fn now(&self) -> u64 {
-        u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
-    }
-
-    /// Takes a member's network away, as a switch that dies does.
-    pub(super) fn cut_off(&self, member: &str) {
-        self.link(member, "down");
-    }
-
-    pub(super) fn connect(&self, member: &str) {
-        self.link(member, "up");
-    }
-
-    fn link(&self, member: &str, state: &str) {
-        let shown = incus(&["query", &format!("/1.0/instances/{member}/state?project={}", self.lab.project())]);
-        let shown: Value = serde_json::from_str(&shown).unwrap();
-        let card = shown["network"]["eth0"]["host_name"].as_str().unwrap().to_owned();
-        assert!(Command::new("ip").args(["link", "set", &card, state]).status().unwrap().success());
-    }
-
-    /// Its disk is lost, and another one is put in: of a stopped member.
-    pub(super) fn wipe(&self, member: &str) {
-        let volume = format!("{member}-data");
-        self.incus(&["config", "device", "remove", member, &volume]);
-        self.incus(&["storage", "volume", "delete", "default", &volume]);
-    }
-
     fn password(&self) -> Vec<u8> {
         let output = self.lab.run(&["secrets", "show", "bascule/redis/user/tools"]);
         assert!(output.status.success(), "{}", said(&output));
@@ -223,7 +190,7 @@ pub(super) struct Writes<'a> {
 impl<'a> Writes<'a> {
     /// Each write waits until so many replicas have confirmed it; for none with 0.
     pub(super) fn start(group: &'a Group, replicas: u32) -> Self {
-        let prefix = format!("t{}", group.now());
+        let prefix = format!("t{}", now_ms());
         let line =
             format!("exec python3 /root/load.py tools {} {replicas} {prefix} >/root/{prefix}.log", group.sentinels());
         let mut command = group.lab.command(&["exec", "tools-1", "--", "sh", "-c", &line]);

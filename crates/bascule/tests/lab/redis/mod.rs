@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use group::{Group, MEMBERS, Writes};
 
-use crate::lab::said;
+use crate::lab::{now_ms, said};
 
 /// What comes back by itself, or by `up` alone, and what `up` then has to say: nothing.
 fn is_whole_again(group: &Group) {
@@ -25,14 +25,14 @@ fn a_master_that_is_killed_is_replaced_and_no_write_that_two_replicas_confirmed_
         // In every fourth round a replica lags behind, so that nothing is confirmed by two while it does.
         let lagging = (kill % 4 == 3).then(|| group.replica());
         if let Some(replica) = &lagging {
-            group.incus(&["pause", replica]);
+            group.lab.incus(&["pause", replica]);
             std::thread::sleep(Duration::from_millis(700));
-            group.incus(&["resume", replica]);
+            group.lab.incus(&["resume", replica]);
         }
-        let killed = group.now();
-        group.incus(&["stop", "--force", &master]);
+        let killed = now_ms();
+        group.lab.incus(&["stop", "--force", &master]);
         gaps_ms.push(writes.accepted_again_after(killed));
-        group.incus(&["start", &master]);
+        group.lab.incus(&["start", &master]);
         group.wait_until_whole();
         assert_ne!(group.master(), master, "it came back as the master");
     }
@@ -63,7 +63,7 @@ fn a_switchover_and_restarts_lose_no_write_that_was_answered() {
         group.wait_until_whole();
         assert_ne!(group.master(), master);
     }
-    group.incus(&["restart", &group.master()]);
+    group.lab.incus(&["restart", &group.master()]);
     group.wait_until_whole();
     let (seen, lost) = writes.end();
     println!("redis: a switchover, two restarts of the master, and one of its machine: lost {lost:?} of {seen:?}");
@@ -76,22 +76,22 @@ fn a_master_that_is_frozen_or_cut_off_takes_no_more_writes_and_returns_as_a_repl
     let group = Group::up();
     let writes = Writes::start(&group, 2);
     let frozen = group.master();
-    let began = group.now();
-    group.incus(&["pause", &frozen]);
+    let began = now_ms();
+    group.lab.incus(&["pause", &frozen]);
     let gap_ms = writes.accepted_again_after(began);
-    group.incus(&["resume", &frozen]);
+    group.lab.incus(&["resume", &frozen]);
     is_whole_again(&group);
     assert_ne!(group.master(), frozen);
 
     let cut = group.master();
-    let began = group.now();
-    group.cut_off(&cut);
+    let began = now_ms();
+    group.lab.cut_off(&cut);
     let gap_of_cut_ms = writes.accepted_again_after(began);
     // It goes on for itself, and knows that nobody hears it.
     std::thread::sleep(Duration::from_secs(4));
     let refused = group.lab.shell(&cut, "/usr/local/lib/bascule/redis-ask 127.0.0.1 6379 SET alone 1");
     assert!(refused.starts_with("NOREPLICAS"), "{refused}");
-    group.connect(&cut);
+    group.lab.connect(&cut);
     is_whole_again(&group);
     assert_ne!(group.master(), cut);
     let (seen, lost) = writes.end();
@@ -107,8 +107,8 @@ fn a_member_that_lost_its_disk_gets_all_data_again_and_never_empties_the_others(
     let writes = Writes::start(&group, 2);
     std::thread::sleep(Duration::from_secs(3));
     for wiped in [group.replica(), group.master()] {
-        group.incus(&["stop", "--force", &wiped]);
-        group.wipe(&wiped);
+        group.lab.incus(&["stop", "--force", &wiped]);
+        group.lab.wipe(&wiped);
         let summary = group.lab.summary(&["up"]);
         assert_eq!(summary["failed"], 0, "{summary}");
         is_whole_again(&group);
@@ -126,8 +126,8 @@ fn all_members_stop_and_come_back_by_themselves_with_all_data() {
     let file = writes.stop();
     // What was written a second ago is on the disks.
     std::thread::sleep(Duration::from_secs(2));
-    group.incus(&[&["stop", "--force"][..], &MEMBERS].concat());
-    group.incus(&[&["start"][..], &MEMBERS].concat());
+    group.lab.incus(&[&["stop", "--force"][..], &MEMBERS].concat());
+    group.lab.incus(&[&["start"][..], &MEMBERS].concat());
     is_whole_again(&group);
     let (seen, lost) = group.check(&file);
     assert!(lost.is_empty(), "{lost:?} of {seen:?}");

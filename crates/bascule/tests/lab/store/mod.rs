@@ -1,0 +1,180 @@
+//! The object store loses its nodes, two at a time and in every way, while somebody writes.
+
+mod site;
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use site::{NODES, PATIENCE, Site, Writes};
+
+use crate::lab::{events, said};
+
+#[test]
+fn software_finds_what_it_relies_on_and_a_key_opens_no_more_than_it_should() {
+    let site = Site::up();
+    let holds = site.s3("tools", &["features"]);
+    for what in ["versioning", "multipart", "presigned GET", "pagination", "CORS", "If-None-Match without", "quota"] {
+        assert!(holds.contains(what), "{what}: {holds}");
+    }
+    let closed = site.s3("other", &["forbidden"]);
+    assert_eq!(closed.lines().count(), 8, "{closed}");
+    // From where nobody uses the store it cannot even be reached, and from nowhere past the load balancers.
+    let knock = |from: &str, to: &str, port: u16| {
+        let line = format!("timeout 3 bash -c '</dev/tcp/{}/{port}'", site.address(to));
+        site.lab.run(&["exec", from, "--", "sh", "-c", &line]).status.success()
+    };
+    assert!(knock("tools-1", "lb-1", 9000) && knock("lb-1", "store-1", 8443) && knock("store-2", "store-1", 3300));
+    assert!(!knock("web-1", "lb-1", 9000) && !knock("tools-1", "store-1", 8443) && !knock("lb-1", "store-1", 3300));
+}
+
+#[test]
+fn what_is_past_its_days_goes() {
+    let site = Site::up();
+    // A day is a second for as long as this is asked of the gateways.
+    let config = |words: &str| {
+        let line = format!("ceph config {words}");
+        site.lab.ok(&["exec", "store-1", "--", "sh", "-c", &line]);
+        for node in NODES {
+            site.lab.ok(&["exec", node, "--", "systemctl", "restart", "ceph-radosgw.target"]);
+        }
+    };
+    config("set client.rgw rgw_lc_debug_interval 1");
+    let gone = site.s3("tools", &["lifecycle"]);
+    config("rm client.rgw rgw_lc_debug_interval");
+    assert!(gone.contains("are gone"), "{gone}");
+}
+
+#[test]
+fn any_two_nodes_die_and_everything_is_read_and_writes_go_on() {
+    let site = Site::up();
+    let writes = Writes::start(&site);
+    writes.go_on();
+    // The second pair has to make up for what was written while the first was away.
+    for pair in [["store-1", "store-2"], ["store-3", "store-4"]] {
+        site.lab.incus(&[&["stop", "--force"][..], &pair].concat());
+        writes.go_on();
+        site.reads_everything(&writes);
+        let told = site.status();
+        assert_eq!(told["alerts"], 2, "{told}");
+        assert_eq!(told["page"], true, "{told}");
+        site.lab.incus(&[&["start"][..], &pair].concat());
+        site.wait_until_whole();
+    }
+    let read = writes.end();
+    println!("store: two of four nodes killed, then the other two: {read}");
+    assert_eq!(read["lost"], Value::Array(Vec::new()));
+    assert_eq!(site.lab.summary(&["up"])["changed"], 0);
+}
+
+#[test]
+fn a_node_that_is_frozen_or_cut_off_is_missed_by_nobody_and_returns_by_itself() {
+    let site = Site::up();
+    let writes = Writes::start(&site);
+    site.lab.incus(&["pause", "store-2"]);
+    writes.go_on();
+    site.lab.incus(&["resume", "store-2"]);
+    site.wait_until_whole();
+    site.lab.cut_off("store-1");
+    writes.go_on();
+    site.lab.connect("store-1");
+    site.wait_until_whole();
+    let read = writes.end();
+    println!("store: a node frozen, another cut off: {read}");
+    assert_eq!(read["lost"], Value::Array(Vec::new()));
+    assert_eq!(site.lab.summary(&["up"])["changed"], 0);
+}
+
+#[test]
+fn a_node_that_lost_its_disk_gets_its_parts_again() {
+    let site = Site::up();
+    let writes = Writes::start(&site);
+    writes.go_on();
+    site.lab.incus(&["stop", "--force", "store-1"]);
+    site.lab.wipe("store-1");
+    let summary = site.lab.summary(&["up"]);
+    assert_eq!(summary["failed"], 0, "{summary}");
+    site.wait_until_whole();
+    assert_eq!(site.lab.summary(&["up"])["changed"], 0);
+    // All parts are needed of it now.
+    site.lab.incus(&["stop", "--force", "store-3", "store-4"]);
+    writes.go_on();
+    let read = writes.end();
+    assert_eq!(read["lost"], Value::Array(Vec::new()));
+    site.lab.incus(&["start", "store-3", "store-4"]);
+    site.wait_until_whole();
+}
+
+#[test]
+fn a_bit_that_flips_on_a_disk_is_found_put_right_and_told() {
+    let site = Site::up();
+    // What is written is found on the disk by what it says: a part has a quarter of a stripe of 8 KiB.
+    let words = "the words that are looked for on the disk";
+    site.put("flipped", &words.repeat(20_000));
+    let flip = format!(
+        "block=/var/lib/ceph/osd/ceph-2/block; at=$(grep --binary-files=text --byte-offset --only-matching --max-count=1 -F '{words}' $block | head -n 1 | cut -d: -f1); \
+         test -n \"$at\" && printf X | dd of=$block bs=1 seek=$at conv=notrunc status=none && sync && echo \"$at\""
+    );
+    site.lab.ok(&["exec", "store-3", "--", "systemctl", "stop", "ceph-osd@2"]);
+    site.lab.ok(&["exec", "store-3", "--", "sh", "-c", &flip]);
+    site.lab.ok(&["exec", "store-3", "--", "systemctl", "start", "ceph-osd@2"]);
+    site.wait_until_whole();
+    site.lab.ok(&["exec", "store-1", "--", "sh", "-c", "ceph osd deep-scrub all"]);
+    let began = Instant::now();
+    loop {
+        let told = site.lab.run(&["store", "status", "--output", "json"]);
+        let alert = "were wrong on its disk, and were made anew";
+        let is_told = |event: &Value| event["type"] == "alert" && event["message"].as_str().unwrap().contains(alert);
+        if events(&told).iter().any(is_told) {
+            assert_eq!(told.status.code(), Some(1));
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{}", said(&told));
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    // Its own part is right again: the other two that could stand in for it are away.
+    site.lab.incus(&["stop", "--force", "store-1", "store-2"]);
+    assert_eq!(site.get("flipped"), words.repeat(20_000));
+    site.lab.incus(&["start", "store-1", "store-2"]);
+    site.wait_until_whole();
+    // A restart begins to count anew.
+    site.lab.ok(&["exec", "store-3", "--", "systemctl", "restart", "ceph-osd@2"]);
+    site.wait_until_whole();
+    assert_eq!(site.status()["alerts"], 0);
+}
+
+#[test]
+fn all_members_stop_and_come_back_by_themselves() {
+    let site = Site::up();
+    let writes = Writes::start(&site);
+    writes.go_on();
+    let file = writes.stop();
+    let all = [&NODES[..], &["store-witness"]].concat();
+    site.lab.incus(&[&["stop", "--force"][..], &all].concat());
+    site.lab.incus(&[&["start"][..], &all].concat());
+    site.wait_until_whole();
+    let read = site.read(&file);
+    assert_eq!(read["lost"], Value::Array(Vec::new()));
+    assert_eq!(site.lab.summary(&["up"])["changed"], 0);
+}
+
+#[test]
+fn a_change_rolls_through_the_nodes_and_a_key_is_replaced_while_somebody_writes() {
+    let site = Site::up();
+    let writes = Writes::start(&site);
+    writes.go_on();
+    site.change("[store]\ndetection = \"normal\"\n");
+    let summary = site.lab.summary(&["up"]);
+    assert_eq!(summary["failed"], 0, "{summary}");
+    let before = site.key("other");
+    site.lab.ok(&["secrets", "rotate", "bascule/store/user/other"]);
+    site.change("");
+    let summary = site.lab.summary(&["up"]);
+    assert_eq!(summary["failed"], 0, "{summary}");
+    let read = writes.end();
+    println!("store: two changes rolled through all nodes: {read}");
+    assert_eq!((&read["lost"], &read["errors"]), (&Value::Array(Vec::new()), &Value::from(0)));
+    assert!(site.s3("other", &["forbidden"]).contains("its own bucket is open"));
+    let refused = site.s3_with(&before, &["forbidden"]);
+    assert!(said(&refused).contains("InvalidAccessKeyId"), "{}", said(&refused));
+    assert_eq!(site.lab.summary(&["up"])["changed"], 0);
+}

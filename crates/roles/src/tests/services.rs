@@ -1,0 +1,83 @@
+//! Services that software uses: who gets to them, and how a secret of theirs is replaced.
+
+use std::collections::BTreeSet;
+
+use bascule_plan::{LineItem, Plan};
+use bascule_spec::Topology;
+
+use super::files::text;
+use super::platforms::{platform, running, with_services};
+use crate::up;
+
+fn plan() -> Plan {
+    let platform = with_services(platform(Topology::MultiInstance, 2, &[2, 1, 1]));
+    up(&platform, &running(&platform)).unwrap()
+}
+
+/// Who gets to a port of an instance: the last numbers of their addresses.
+fn admitted(plan: &Plan, instance: &str, port: &str) -> Vec<u8> {
+    let rules = text(plan, instance, "/etc/bascule/firewall.nft");
+    let mine = rules.lines().filter(|line| line.contains(&format!("tcp dport {port} accept")));
+    let sources = mine.flat_map(|line| line.split(['{', '}']).nth(1).unwrap().split(", ").map(str::trim));
+    sources.map(|address| address.rsplit_once('.').unwrap().1.parse().unwrap()).collect()
+}
+
+/// By the last number of its address.
+fn number(plan: &Plan, instance: &str) -> u8 {
+    let line = plan.lines.iter().find(|line| line.instance == instance).unwrap();
+    line.machine.as_ref().unwrap().address.octets()[3]
+}
+
+fn numbers(plan: &Plan, instances: &[&str]) -> Vec<u8> {
+    instances.iter().map(|instance| number(plan, instance)).collect()
+}
+
+#[test]
+fn redis_lets_in_its_own_members_and_who_uses_it() {
+    let plan = plan();
+    let (others, users) = (["redis-2", "redis-3"], ["api-1", "api-2"]);
+    for port in ["6379", "26379"] {
+        assert_eq!(admitted(&plan, "redis-1", port), numbers(&plan, &[others, users].concat()), "{port}");
+    }
+}
+
+#[test]
+fn the_store_is_reached_through_the_load_balancers_by_who_uses_it_and_otherwise_by_its_own_members() {
+    let plan = plan();
+    for load_balancer in ["lb-1", "lb-2"] {
+        assert_eq!(admitted(&plan, load_balancer, "9000"), numbers(&plan, &["api-1", "api-2", "build-1"]));
+    }
+    assert_eq!(admitted(&plan, "store-1", "8443"), numbers(&plan, &["lb-1", "lb-2"]));
+    for port in ["3300", "6800-7568"] {
+        let others = ["store-2", "store-3", "store-4", "store-witness"];
+        assert_eq!(admitted(&plan, "store-1", port), numbers(&plan, &others), "{port}");
+        assert_eq!(
+            admitted(&plan, "store-witness", port),
+            numbers(&plan, &["store-1", "store-2", "store-3", "store-4"])
+        );
+    }
+    assert_eq!(admitted(&plan, "store-witness", "8443"), Vec::<u8>::new(), "it has no gateway");
+}
+
+#[test]
+fn a_key_is_accepted_before_a_replica_comes_with_it_and_the_old_one_until_all_have() {
+    let plan = plan();
+    let items = |instance: &str| &plan.lines.iter().find(|line| line.instance == instance).unwrap().items;
+    let step = |items: &[LineItem], id: &str| {
+        items.iter().position(|item| matches!(item, LineItem::Step(step) if step.id == id)).unwrap()
+    };
+    let first = items("store-1");
+    let accepts = first.iter().position(|item| *item == LineItem::Reach("store: accepts new keys".into())).unwrap();
+    assert!(step(first, "store/users/add") < accepts && step(first, "store/users/buckets") < accepts);
+    let awaited: BTreeSet<&str> = first[accepts..step(first, "store/users/only")]
+        .iter()
+        .filter_map(|item| if let LineItem::Await(milestone) = item { Some(milestone.as_str()) } else { None })
+        .collect();
+    assert_eq!(awaited, ["api-1: healthy", "api-2: healthy"].into());
+    for replica in ["api-1", "api-2"] {
+        let items = items(replica);
+        let awaits = LineItem::Await("store: accepts new keys".into());
+        let awaits = items.iter().position(|item| *item == awaits).unwrap();
+        assert!(awaits < step(items, "component/service/run"));
+    }
+}
