@@ -109,6 +109,7 @@ const WITH_COMMANDS_NOT_RUN: [&str; 4] = [
     "how-to/drive-it-from-a-pipeline.md",
     "how-to/run-redis.md",
     "how-to/run-an-object-store.md",
+    "how-to/run-an-edge-cache.md",
 ];
 
 fn is_command(text: &str) -> bool {
