@@ -39,6 +39,8 @@ const UNIT: &str = "redis-server.service";
 const DROP_IN: &str = "/etc/systemd/system/redis-server.service.d/bascule.conf";
 const SENTINEL_UNIT: &str = "redis-sentinel.service";
 const SENTINEL_DROP_IN: &str = "/etc/systemd/system/redis-sentinel.service.d/bascule.conf";
+const EXPORTER_UNIT: &str = "prometheus-redis-exporter.service";
+const EXPORTER_DROP_IN: &str = "/etc/systemd/system/prometheus-redis-exporter.service.d/bascule.conf";
 
 /// Members restart one at a time.
 pub(crate) const LEASE: &str = "roll redis";
@@ -167,7 +169,20 @@ pub(crate) fn steps(
     }
     passwords.step("only", "accept no other ones", stage("only"));
 
-    Ok([install, known, sentinel, server, passwords].into_iter().flat_map(Group::into_items).collect())
+    let metrics = metrics(&of.own)?;
+    Ok([install, known, sentinel, server, passwords, metrics].into_iter().flat_map(Group::into_items).collect())
+}
+
+/// An exporter for Prometheus, on loopback.
+fn metrics(own: &str) -> Result<Group, RoleError> {
+    let mut group = Group::new("redis/metrics");
+    group.packages("install the exporter", &["prometheus-redis-exporter"]);
+    let context = context! { own, authority => AUTHORITY_FILE };
+    let unit = render("redis-exporter.service.j2", include_str!("redis-exporter.service.j2"), context)?;
+    group.step("unit", "have it ask this Redis", file(EXPORTER_DROP_IN, 0o644, unit));
+    let inputs = [EXPORTER_DROP_IN, &format!("{CREDENTIALS}/member")];
+    group.step("service", "run the exporter", running(EXPORTER_UNIT, &inputs, &[]));
+    Ok(group)
 }
 
 /// Has another member be the master, where this one is.

@@ -66,7 +66,7 @@ pub(crate) fn steps(
         return Ok(Vec::new());
     };
     let of = Member { platform, facts, cluster, own };
-    let mut groups = vec![of.install()?, of.monitor()];
+    let mut groups = vec![of.install()?, of.monitor(), Member::metrics()];
     if of.manages() {
         groups.push(of.manager());
     }
@@ -152,7 +152,7 @@ impl Member<'_> {
         // The same on all nodes, so that they share an image.
         let mut packages = vec!["ceph-base", "ceph-common", "ceph-mgr", "ceph-mon", "python3-rados"];
         if self.keeps_data() {
-            packages.extend(["ceph-osd", "e2fsprogs", "python3-boto3", "radosgw"]);
+            packages.extend(["ca-certificates", "ceph-osd", "e2fsprogs", "python3-boto3", "radosgw", "rclone"]);
         }
         group.packages("install Ceph", &packages);
         group.scripts(&[("store", include_str!("store.py"))]);
@@ -176,12 +176,25 @@ impl Member<'_> {
         let unit = format!("ceph-mon@{}.service", self.name());
         let drop_in = "/etc/systemd/system/ceph-mon@.service.d/bascule.conf";
         group.step("make", "make a monitor", store("mon", &[CONFIG], 60_000));
-        group.step("unit", "have it started again and again", file(drop_in, 0o644, RESTARTED));
+        group.step("unit", "have it started again and again", file(drop_in, 0o644, include_str!("ceph-mon.conf")));
         group.take(MONITOR_LEASE);
         group.step("service", "run the monitor", running(&unit, &[drop_in, CONFIG], &[]));
         group.step("voice", "wait until it is back among the others", wait(looks("voice"), Some(&unit), 120_000));
         group.release(MONITOR_LEASE);
         group.step("quorum", "wait until it is one of a majority", wait(looks("quorum"), Some(&unit), 120_000));
+        group
+    }
+
+    fn metrics() -> Group {
+        const TIMER: &str = "bascule-store-metrics.timer";
+        let mut group = Group::new("store/metrics");
+        let path = |unit: &str| format!("/etc/systemd/system/{unit}");
+        let (service, timer) = (path("bascule-store-metrics.service"), path(TIMER));
+        let unit = include_str!("bascule-store-metrics.service");
+        group.step("unit", "tell node_exporter how the store is", file(&service, 0o644, unit));
+        let unit = include_str!("bascule-store-metrics.timer");
+        group.step("every", "say how often", file(&timer, 0o644, unit));
+        group.step("timer", "tell it every 15 seconds", running(TIMER, &[&timer, &service], &[]));
         group
     }
 
@@ -227,7 +240,8 @@ impl Member<'_> {
             group.step("pools", "wait for the first node to make the pools", wait(looks("ready"), None, 400_000));
         }
         group.step("make", "make a gateway", store("gateway", &[CONFIG], 60_000));
-        group.step("unit", "have it started again and again", file(drop_in, 0o644, RESTARTED));
+        let text = include_str!("ceph-radosgw.conf");
+        group.step("unit", "have it end what it has begun", file(drop_in, 0o644, text));
         group.take(GATEWAY_LEASE);
         group.step("service", "run the gateway", running(&unit, &[drop_in, CONFIG, CERTIFICATE], &[]));
         let answer = Probe::Http { url: format!("https://127.0.0.1:{GATEWAY_PORT}/"), contains: None };
@@ -238,7 +252,10 @@ impl Member<'_> {
 
     fn users(&self, store: &Store, users: &[&Instance]) -> Result<Group, RoleError> {
         let mut group = Group::new("store/users");
-        group.scripts(&[("store-buckets", include_str!("store-buckets.py"))]);
+        group.scripts(&[
+            ("store-buckets", include_str!("store-buckets.py")),
+            ("store-migrate", include_str!("store-migrate.py")),
+        ]);
         group.step("keys", "make room for keys", directory(KEYS, 0o700));
         let mut paths = Vec::new();
         for user in store.users() {
@@ -295,17 +312,6 @@ impl Member<'_> {
         render("ceph.conf.j2", include_str!("ceph.conf.j2"), context)
     }
 }
-
-/// A unit of Debian's gives up after a few failures in half an hour.
-const RESTARTED: &str = "\
-# Written by Bascule.
-[Unit]
-StartLimitIntervalSec=0
-
-[Service]
-Restart=always
-RestartSec=2s
-";
 
 fn store(verb: &str, reads: &[&str], timeout_ms: u64) -> Resource {
     let argv = |mode: &str| vec![script_path("store"), verb.to_owned(), mode.to_owned()];

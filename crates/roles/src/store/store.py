@@ -191,9 +191,9 @@ def voice():
         return quorum()
 
 
-def listens(address):
+def listens(address, port=3300):
     try:
-        socket.create_connection((address, 3300), timeout=1).close()
+        socket.create_connection((address, port), timeout=1).close()
     except OSError:
         return False
     return True
@@ -405,6 +405,20 @@ def gateway(apply):
     put(f"{folder}/keyring", keyring(entity, "rgw"))
 
 
+def drain():
+    """Before a gateway stops: nothing new comes in, and what has come ends."""
+    port = settings()["gateway_port"]
+    rules = (
+        "table inet bascule-drain { chain input { type filter hook input priority -10;"
+        f" tcp dport {port} ct state new reject with tcp reset; }} }}"
+    )
+    run("nft", rules)
+    for _ in range(300):
+        if not run("ss", "--no-header", "--tcp", "--numeric", "state", "established", f"sport = :{port}").strip():
+            return
+        time.sleep(0.1)
+
+
 def ready():
     """Whether the first node has made what gateways need."""
     of = settings()
@@ -416,14 +430,14 @@ def ready():
 # --- status -------------------------------------------------------------------------------------------------------------
 
 
-def status():
-    of = settings()
-    cluster = Cluster(10)
+def seen(of, cluster):
+    """The store as its members see it, and how whole it is."""
     status, dump, df = cluster.ask("status"), cluster.ask("osd dump"), cluster.ask("df")
     groups = status["pgmap"]
     voices = cluster.ask("quorum_status")["quorum_names"]
     osds = {one["osd"]: one for one in dump["osds"]}
-    repaired = {one["osd"]: one.get("num_shards_repaired", 0) for one in cluster.ask("pg dump", dumpcontents=["osds"])["osd_stats"]}  # fmt: skip
+    stats = cluster.ask("pg dump", dumpcontents=["osds"])["osd_stats"]
+    repaired = {one["osd"]: one.get("num_shards_repaired", 0) for one in stats}
     used = {one["id"]: one for one in cluster.ask("osd df")["nodes"]}
     data = next((pool["stats"] for pool in df["pools"] if pool["name"] == DATA_POOL), {})
     nodes = []
@@ -438,34 +452,73 @@ def status():
                 "parts_repaired": repaired.get(own, 0),
             }
         nodes.append(node)
-    # For an erasure coded pool Ceph counts a copy as a part.
-    total = groups.get("degraded_total", 0) + groups.get("misplaced_total", 0)
-    print(
-        json.dumps(
-            {
-                "nodes": nodes,
-                "bytes_used": data.get("stored", 0),
-                "bytes_free": data.get("max_avail", 0),
-                "objects": data.get("objects", 0),
-                "parts_total": total,
-                "parts_missing": groups.get("degraded_objects", 0),
-                "parts_misplaced": groups.get("misplaced_objects", 0),
-                "objects_unfound": groups.get("unfound_objects", 0),
-                "recovering_bytes_per_s": groups.get("recovering_bytes_per_sec", 0),
-                "groups": {state["state_name"]: state["count"] for state in groups["pgs_by_state"]},
-                "checks": {
-                    name: check["summary"]["message"] for name, check in status["health"]["checks"].items()
-                },
-            }
-        )
-    )
+    return {
+        "nodes": nodes,
+        "bytes_used": data.get("stored", 0),
+        "bytes_free": data.get("max_avail", 0),
+        "objects": data.get("objects", 0),
+        "parts_missing": groups.get("degraded_objects", 0),
+        "parts_misplaced": groups.get("misplaced_objects", 0),
+        "objects_unfound": groups.get("unfound_objects", 0),
+        "recovering_bytes_per_s": groups.get("recovering_bytes_per_sec", 0),
+        "groups": {state["state_name"]: state["count"] for state in groups["pgs_by_state"]},
+        "checks": {name: check["summary"]["message"] for name, check in status["health"]["checks"].items()},
+    }
+
+
+def status():
+    print(json.dumps(seen(settings(), Cluster(10))))
+
+
+# What node_exporter serves beside its own: of the member itself, which it knows without the others, and of the store.
+METRICS = "/var/lib/prometheus/node-exporter/store.prom"
+
+
+def metrics():
+    of = settings()
+    lines = []
+
+    def tell(name, what, values, kind="gauge"):
+        lines.extend([f"# HELP bascule_store_{name} {what}", f"# TYPE bascule_store_{name} {kind}"])
+        lines.extend(f"bascule_store_{name}{labels} {float(value):.0f}" for labels, value in values)
+
+    parts = {"monitor": listens(of["members"][of["own"]])}
+    if of["own"] in of["nodes"]:
+        parts |= {"data": up() is None, "gateway": listens(of["members"][of["own"]], of["gateway_port"])}
+    tell("part_up", "1 while this part of the member works.", [(f'{{part="{name}"}}', is_up) for name, is_up in parts.items()])
+    try:
+        told = seen(of, Cluster(10))
+    except Refused:
+        told = None
+    tell("majority", "1 while a majority of the monitors answers this member.", [("", told is not None)])
+    if told:
+        nodes = [node for node in told["nodes"] if "keeps_data" in node]
+        each = [(f'{{node="{node["name"]}"}}', node) for node in nodes]
+        tell("node_up", "1 while the node keeps data.", [(label, node["keeps_data"]) for label, node in each])
+        tell("node_bytes", "Room for data on the node.", [(label, node["bytes_total"]) for label, node in each])
+        tell("node_used_bytes", "Room that is taken on the node.", [(label, node["bytes_used"]) for label, node in each])
+        what = "Parts of objects that were wrong on the node's disk and were made anew, since it started."
+        tell("node_parts_repaired_total", what, [(label, node["parts_repaired"]) for label, node in each], "counter")
+        members = [(f'{{member="{node["name"]}"}}', node["votes"]) for node in told["nodes"]]
+        tell("member_votes", "1 while the member is one of the majority.", members)
+        for name, what in [
+            ("bytes_used", "What objects hold."),
+            ("bytes_free", "What can be written yet."),
+            ("objects", "How many objects there are, as the store cuts them."),
+            ("parts_missing", "Parts of objects that should be there and are not."),
+            ("parts_misplaced", "Parts of objects that have to be moved."),
+            ("objects_unfound", "Objects of which too few parts are left to read them."),
+            ("recovering_bytes_per_s", "How fast parts are made anew."),
+        ]:
+            tell(name, what, [("", told[name])])
+    put(METRICS, "\n".join(lines) + "\n", mode=0o644, owner="root")
 
 
 def main():
     made = {"keys": keys, "mon": mon, "osd": osd, "mgr": mgr, "pools": pools, "gateway": gateway}
     looks = {
         "voice": voice, "quorum": quorum, "may-stop": may_stop, "up": up, "whole": whole, "ready": ready,
-        "status": status, "grow": grow,
+        "status": status, "metrics": metrics, "grow": grow, "drain": drain,
     }  # fmt: skip
     match sys.argv[1:]:
         case [verb, ("check" | "apply") as mode] if verb in made:

@@ -143,6 +143,9 @@ fn passwords_are_replaced_while_somebody_writes() {
     assert_eq!(group.lab.summary(&["up"])["changed"], 0);
     let (seen, lost) = writes.end();
     assert!(lost.is_empty(), "{lost:?} of {seen:?}");
+    // So does what tells Prometheus.
+    let metrics = "curl --silent http://127.0.0.1:9121/metrics | grep '^redis_up '";
+    assert_eq!(group.lab.shell("redis-1", metrics).trim(), "redis_up 1");
     // The members still find each other: the new master is found by them all.
     let master = group.master();
     group.lab.ok(&["redis", "switchover"]);

@@ -18,6 +18,12 @@ fn software_finds_what_it_relies_on_and_a_key_opens_no_more_than_it_should() {
     }
     let closed = site.s3("other", &["forbidden"]);
     assert_eq!(closed.lines().count(), 8, "{closed}");
+    // Prometheus will find how it is.
+    let metrics = format!(
+        "curl --silent --cacert /etc/bascule/authority.pem https://{}:9100/metrics | grep -c '^bascule_store_node_up.* 1'",
+        site.address("store-2")
+    );
+    assert_eq!(site.lab.shell("store-2", &metrics).trim(), "4");
     // From where nobody uses the store it cannot even be reached, and from nowhere past the load balancers.
     let knock = |from: &str, to: &str, port: u16| {
         let line = format!("timeout 3 bash -c '</dev/tcp/{}/{port}'", site.address(to));
@@ -118,7 +124,13 @@ fn a_bit_that_flips_on_a_disk_is_found_put_right_and_told() {
     site.lab.ok(&["exec", "store-3", "--", "sh", "-c", &flip]);
     site.lab.ok(&["exec", "store-3", "--", "systemctl", "start", "ceph-osd@2"]);
     site.wait_until_whole();
-    site.lab.ok(&["exec", "store-1", "--", "sh", "-c", "ceph osd deep-scrub all"]);
+    // The weekly look at everything comes now. One that a person asks for puts nothing right.
+    let hurry = ["osd_deep_scrub_interval 5", "osd_scrub_min_interval 5", "osd_scrub_max_interval 10"];
+    let config = |verb: &str, words: &[&str]| {
+        let line = words.iter().map(|words| format!("ceph config {verb} osd {words}")).collect::<Vec<_>>().join(" && ");
+        site.lab.ok(&["exec", "store-1", "--", "sh", "-c", &line]);
+    };
+    config("set", &hurry);
     let began = Instant::now();
     loop {
         let told = site.lab.run(&["store", "status", "--output", "json"]);
@@ -126,6 +138,7 @@ fn a_bit_that_flips_on_a_disk_is_found_put_right_and_told() {
         let is_told = |event: &Value| event["type"] == "alert" && event["message"].as_str().unwrap().contains(alert);
         if events(&told).iter().any(is_told) {
             assert_eq!(told.status.code(), Some(1));
+            config("rm", &hurry.map(|words| words.split_once(' ').unwrap().0));
             break;
         }
         assert!(began.elapsed() < PATIENCE, "{}", said(&told));
@@ -140,6 +153,29 @@ fn a_bit_that_flips_on_a_disk_is_found_put_right_and_told() {
     site.lab.ok(&["exec", "store-3", "--", "systemctl", "restart", "ceph-osd@2"]);
     site.wait_until_whole();
     assert_eq!(site.status()["alerts"], 0);
+}
+
+#[test]
+fn a_bucket_is_moved_over_from_another_server_and_compared() {
+    let site = Site::up();
+    let there = site.other_server();
+    // The same for whoever moves it: small ones, and one that comes in parts.
+    site.fill(&there);
+    let moved = site.migrate(&there, &["--bucket", "old", "--to", "scratch"]);
+    assert!(moved.status.success(), "{}", said(&moved));
+    assert!(said(&moved).contains("31 objects are here and the same as there"), "{}", said(&moved));
+    assert!(said(&moved).contains("to cut over"), "{}", said(&moved));
+    // What changed meanwhile is moved by the next run; what is another's is not touched.
+    site.s3_at(&there, &["put", "old", "late", "/root/s3.py"]);
+    let again = site.migrate(&there, &["--bucket", "old", "--to", "scratch", "--verify", "digests"]);
+    assert!(said(&again).contains("32 objects are here"), "{}", said(&again));
+    let nowhere = site.migrate(&there, &["--bucket", "nothing", "--to", "scratch"]);
+    assert_eq!(nowhere.status.code(), Some(1), "{}", said(&nowhere));
+    let unknown = site.migrate(&there, &["--bucket", "old"]);
+    assert_eq!(unknown.status.code(), Some(2), "{}", said(&unknown));
+    assert!(said(&unknown).contains("the platform has no bucket `old`"), "{}", said(&unknown));
+    // The way in that was made for it is closed again.
+    assert_eq!(site.lab.summary(&["up"])["failed"], 0);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 """The object store as a client that nobody here wrote sees it (boto3). Verbs:
 
   write PREFIX        writes objects until it is killed; a line of JSON for each: its key, its digest, when it was answered
-  put KEY FILE, get KEY
+  put BUCKET KEY FILE, get BUCKET KEY, fill BUCKET
   read FILE           reads back what `write` has told in FILE, and prints how many there are and which are lost
   features            everything that software relies on; prints each that holds
   forbidden           what a key must not open; prints each that it does not
@@ -188,6 +188,14 @@ def features():
     holds("If-None-Match without versions")
 
     # How it deviates from S3, which is why nothing may rely on it.
+    tag = s3.put_object(Bucket="scratch", Key=f"{prefix}/match", Body=b"one")["ETag"]
+    for given, taken in [(tag, False), (tag.strip('"'), True)]:
+        try:
+            s3.put_object(Bucket="scratch", Key=f"{prefix}/match", Body=b"one", IfMatch=given)
+            assert taken, "a quoted ETag is taken: say so in the book"
+        except ClientError as error:
+            assert not taken and error.response["Error"]["Code"] == "PreconditionFailed", error
+    holds("deviates: If-Match wants the ETag without quotes")
     s3.put_object(Bucket="media", Key=f"{prefix}/d", Body=b"one")
     s3.put_object(Bucket="media", Key=f"{prefix}/d", Body=b"two", IfNoneMatch="*")
     holds("deviates: If-None-Match is ignored with versions")
@@ -259,13 +267,22 @@ def lifecycle():
     sys.exit(f"{len(versions)} versions, {len(uploads)} uploads, expired: {expired}")
 
 
-def put(name, path):
-    client().put_object(Bucket="media", Key=name, Body=open(path, "rb").read())
+def put(bucket, name, path):
+    client().put_object(Bucket=bucket, Key=name, Body=open(path, "rb").read())
 
 
-def get(name):
-    sys.stdout.buffer.write(client().get_object(Bucket="media", Key=name)["Body"].read())
+def get(bucket, name):
+    sys.stdout.buffer.write(client().get_object(Bucket=bucket, Key=name)["Body"].read())
 
 
-verbs = {"put": put, "get": get, "write": write, "read": read, "features": features, "forbidden": forbidden, "lifecycle": lifecycle}
+def fill(bucket):
+    s3 = client()
+    s3.create_bucket(Bucket=bucket)
+    for number in range(30):
+        s3.put_object(Bucket=bucket, Key=f"{number // 10}/{number}", Body=body(number), ContentType="audio/mp4")
+    open("/root/large", "wb").write(random.Random(0).randbytes(20 << 20))
+    s3.upload_file("/root/large", bucket, "large")
+
+
+verbs = {"put": put, "get": get, "fill": fill, "write": write, "read": read, "features": features, "forbidden": forbidden, "lifecycle": lifecycle}
 verbs[sys.argv[1]](*sys.argv[2:])

@@ -177,11 +177,39 @@ impl Site {
     pub(crate) fn put(&self, key: &str, text: &str) {
         let write = ["exec", "tools-1", "--", "sh", "-c", "cat >/root/object"];
         assert!(self.lab.with_input(&write, text.as_bytes()).status.success());
-        self.s3("tools", &["put", key, "/root/object"]);
+        self.s3("tools", &["put", "media", key, "/root/object"]);
     }
 
     pub(crate) fn get(&self, key: &str) -> String {
-        self.s3("tools", &["get", key])
+        self.s3("tools", &["get", "media", key])
+    }
+
+    /// Another S3 server, on `other-1`; its URL.
+    pub(super) fn other_server(&self) -> String {
+        let install = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends python3-moto python3-flask python3-flask-cors python3-docker >/dev/null";
+        self.lab.ok(&["exec", "other-1", "--", "sh", "-c", install]);
+        let run = "systemctl reset-failed moto 2>/dev/null; systemctl is-active --quiet moto || systemd-run --quiet --unit moto python3 -c 'import sys; from moto.server import main; main(sys.argv[1:])' -H 0.0.0.0 -p 5000";
+        self.lab.ok(&["exec", "other-1", "--", "sh", "-c", run]);
+        self.lab.ok(&[
+            "exec", "other-1", "--", "nft", "insert", "rule", "inet", "bascule", "input", "tcp", "dport", "5000",
+            "accept",
+        ]);
+        format!("http://{}:5000", self.address("other-1"))
+    }
+
+    pub(super) fn fill(&self, url: &str) {
+        let filled = self.s3_at(url, &["fill", "old"]);
+        assert!(filled.status.success(), "{}", said(&filled));
+    }
+
+    /// The client, at another server.
+    pub(super) fn s3_at(&self, url: &str, arguments: &[&str]) -> Output {
+        let script = format!("S3_ENDPOINT={url} exec python3 /root/s3.py {}", arguments.join(" "));
+        with_input(&mut self.lab.command(&["exec", "tools-1", "--", "sh", "-c", &script]), ANY_KEY)
+    }
+
+    pub(super) fn migrate(&self, from: &str, arguments: &[&str]) -> Output {
+        self.lab.with_input(&[&["store", "migrate", "--from", from], arguments].concat(), ANY_KEY)
     }
 
     /// How many objects were written, how many writes failed, and which of those that were answered are lost.
@@ -194,6 +222,9 @@ impl Site {
         assert_eq!(read["lost"], Value::Array(Vec::new()), "{read}");
     }
 }
+
+/// The other server takes any.
+const ANY_KEY: &[u8] = b"[default]\naws_access_key_id = any\naws_secret_access_key = any\n";
 
 const INSTALL: &str = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends python3-boto3 >/dev/null";
 
