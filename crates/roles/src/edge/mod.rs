@@ -28,6 +28,8 @@ const CREDENTIALS: &str = "/etc/nginx/edge/credentials";
 const CERTIFICATE: &str = "/etc/nginx/tls.pem";
 const UNIT: &str = "nginx.service";
 const DROP_IN: &str = "/etc/systemd/system/nginx.service.d/bascule.conf";
+const EXPORTER_UNIT: &str = "prometheus-nginx-exporter.service";
+const EXPORTER_DROP_IN: &str = "/etc/systemd/system/prometheus-nginx-exporter.service.d/bascule.conf";
 const MEND_UNIT: &str = "edge-mend.service";
 const MEND_UNIT_FILE: &str = "/etc/systemd/system/edge-mend.service";
 /// What is cut into chunks, by the ends of names: segments, and the files that players jump about in.
@@ -54,8 +56,13 @@ fn accepts(edge: &Instance) -> String {
 
 pub(crate) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Result<Vec<LineItem>, RoleError> {
     let Some((edge, store)) = platform.edge.as_ref().zip(platform.store.as_ref()) else { return Ok(Vec::new()) };
-    let groups =
-        [install(), keys(platform, facts, own, edge, store)?, server(platform, facts, own, edge, store)?, mend()];
+    let groups = [
+        install(),
+        keys(platform, facts, own, edge, store)?,
+        server(platform, facts, own, edge, store)?,
+        mend(),
+        metrics(),
+    ];
     Ok(groups.into_iter().flat_map(Group::into_items).collect())
 }
 
@@ -126,6 +133,16 @@ fn mend() -> Group {
     group.step("unit", "have chunks of replaced objects forgotten", unit);
     let inputs = [MEND_UNIT_FILE, "/usr/local/lib/bascule/edge-mend"];
     group.step("service", "watch for replaced objects", running(MEND_UNIT, &inputs, &[]));
+    group
+}
+
+/// An exporter for Prometheus, on loopback.
+fn metrics() -> Group {
+    let mut group = Group::new("edge/metrics");
+    group.packages("install the exporter", &["prometheus-nginx-exporter"]);
+    let unit = file(EXPORTER_DROP_IN, 0o644, include_str!("nginx-exporter.service"));
+    group.step("unit", "have it ask this nginx", unit);
+    group.step("service", "run the exporter", running(EXPORTER_UNIT, &[EXPORTER_DROP_IN], &[]));
     group
 }
 

@@ -78,6 +78,10 @@ fn an_object_is_fetched_once_in_chunks_which_all_ranges_and_all_clients_share() 
     assert_eq!(first.header("cache-control"), "private, max-age=3600");
     site.keeper();
 
+    // What tells Prometheus asks nginx on loopback.
+    let metrics = "curl --silent http://127.0.0.1:9113/metrics | grep '^nginx_up '";
+    assert_eq!(site.lab.shell("edge-1", metrics).trim(), "nginx_up 1");
+
     // From the middle of something else, only what is needed is fetched.
     site.origin.put("/tracks/42/b.flac", track.clone());
     let part = ask(Method::GET, &signed(KEY, "/media/42/b.flac"), &[("Range", "bytes=2500000-2500009")]);
