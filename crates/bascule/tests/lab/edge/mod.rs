@@ -71,7 +71,7 @@ fn an_object_is_fetched_once_in_chunks_which_all_ranges_and_all_clients_share() 
     assert_eq!(site.origin.asked().len(), 0, "the store was asked for what is kept");
 
     // Nothing that came with the object is believed, or told.
-    for name in ["set-cookie", "x-amz-request-id", "x-accel-redirect"] {
+    for name in ["content-encoding", "set-cookie", "x-amz-request-id", "x-accel-redirect"] {
         assert_eq!(first.header(name), "", "{name}");
     }
     assert_eq!(first.header("content-security-policy"), "default-src 'none'; sandbox");

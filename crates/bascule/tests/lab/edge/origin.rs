@@ -147,6 +147,7 @@ async fn answer(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Result<
         .header("etag", &etag)
         .header("accept-ranges", "bytes")
         .header("cache-control", "no-store")
+        .header("content-encoding", "aws-chunked")
         .header("set-cookie", "of=store")
         .header("x-accel-redirect", "/__edge_alive")
         .header("x-amz-request-id", "1");
