@@ -12,7 +12,9 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::lab::{events, incus, said};
-use site::{EDGES, Heard, KEY, Listeners, Site, all, ask, get, in_an_hour, noise, signature, signed, signed_below};
+use site::{
+    EDGES, Heard, KEY, Listeners, Request, Site, all, ask, get, in_an_hour, noise, signature, signed, signed_below,
+};
 
 /// Three chunks and a half of a MiB.
 const TRACK: &str = "/tracks/42/a.mp4";
@@ -89,10 +91,8 @@ fn an_object_is_fetched_once_in_chunks_which_all_ranges_and_all_clients_share() 
     assert_eq!(ranges(&site), [CHUNKS[2]]);
 }
 
-type Request = (Method, String, &'static [(&'static str, &'static str)]);
-
 /// A crowd that asks for one path at one moment.
-fn crowd(path: &str) -> Vec<Request> {
+fn crowd(path: &str) -> Vec<Request<'static>> {
     (0..200).map(|_| (Method::GET, signed(KEY, path), &[] as &[(&str, &str)])).collect()
 }
 

@@ -213,8 +213,11 @@ pub(super) fn ask(method: reqwest::Method, target: &str, headers: &[(&str, &str)
     all(&[(method, target.to_owned(), headers)]).pop().unwrap()
 }
 
+/// A method, a path with its query, and headers.
+pub(super) type Request<'a> = (reqwest::Method, String, &'a [(&'a str, &'a str)]);
+
 /// So many requests at one moment, each by a client of its own.
-pub(super) fn all(requests: &[(reqwest::Method, String, &[(&str, &str)])]) -> Vec<Answer> {
+pub(super) fn all(requests: &[Request<'_>]) -> Vec<Answer> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let asked = requests.iter().map(|(method, target, headers)| one(method.clone(), target, headers));
