@@ -45,8 +45,7 @@ test-docs: ## The book builds (what it says is tried by test-units and test-lab)
 	scripts/docs
 
 test-units: ## Levels 1 and 2: units, properties and scenarios
-	$(CARGO) test --locked --workspace --exclude bascule-world
-	$(CARGO) test --locked --profile world --package bascule-world
+	$(CARGO) test --locked --profile checked --workspace
 
 test-web: $(WEB)/node_modules/.package-lock.json ## The web app: lint, types and units
 	$(NPM) run lint

@@ -327,6 +327,10 @@ pub(crate) struct Store {
     /// Where the load balancers serve it, by HTTPS, to those whom it is open to.
     #[schemars(range(min = 1, max = 65_535))]
     pub(crate) port: u16,
+    /// The storage class that objects go to after a bucket's `cold_after_days`: one that you have made, see the book. Default:
+    /// none, and they stay where they are.
+    #[schemars(regex(pattern = "^[A-Z][A-Z0-9_]{0,62}$"), extend("patternErrorMessage" = "a storage class has capital letters, digits and `_`, a letter first"), example = &"COLD")]
+    pub(crate) cold_tier: Option<String>,
     /// With `engine = "external"`: where it answers, a URL without a path.
     #[schemars(regex(pattern = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"), extend("patternErrorMessage" = "an endpoint is a URL without a path, https://HOST or https://HOST:PORT"), example = &"https://s3.example.com")]
     pub(crate) endpoint: Option<String>,
@@ -373,6 +377,9 @@ pub(crate) struct Bucket {
     /// After how many days objects go. Default: never.
     #[schemars(range(min = 1, max = 36_500))]
     pub(crate) expire_days: Option<u32>,
+    /// After how many days objects go to the store's `cold_tier`, where it names one. Default: never.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub(crate) cold_after_days: Option<u32>,
     /// The most that it may hold. Default: no limit.
     #[schemars(regex(pattern = "^[1-9][0-9]{0,8}(MiB|GiB)$"), extend("patternErrorMessage" = "a size is a whole number of MiB or GiB"), example = &"100GiB")]
     pub(crate) quota: Option<String>,
@@ -488,6 +495,7 @@ impl Default for Store {
             volume: "20GiB".to_owned(),
             detection: Detection::Fast,
             port: 9_000,
+            cold_tier: None,
             endpoint: None,
             region: None,
             key: None,
@@ -506,6 +514,7 @@ impl Default for Bucket {
             keep_noncurrent_days: 30,
             abort_uploads_days: 7,
             expire_days: None,
+            cold_after_days: None,
             quota: None,
             cors_origins: Vec::new(),
         }

@@ -155,10 +155,19 @@ pub struct Bucket {
     pub abort_uploads_days: u32,
     /// After so many days objects go.
     pub expire_days: Option<u32>,
+    /// Where objects go after how many days.
+    pub cold: Option<Cold>,
     /// The most that it may hold, in bytes.
     pub quota_bytes: Option<u64>,
     /// The origins whose pages may use it.
     pub cors_origins: Vec<String>,
+}
+
+/// When objects go to another storage class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cold {
+    pub after_days: u32,
+    pub tier: String,
 }
 
 /// What somebody may do in a bucket.

@@ -330,7 +330,7 @@ const KERNEL: [(&str, &str); 10] = [
 ];
 
 /// Which unit a package brings and starts.
-const SERVICES: [(&str, &str); 8] = [
+const SERVICES: [(&str, &str); 9] = [
     ("haproxy", "haproxy.service"),
     ("keepalived", "keepalived.service"),
     ("redis-server", redis::SERVER),
@@ -339,6 +339,7 @@ const SERVICES: [(&str, &str); 8] = [
     ("openssh-server", "ssh.service"),
     ("fail2ban", "fail2ban.service"),
     ("prometheus-node-exporter", "prometheus-node-exporter.service"),
+    ("prometheus-redis-exporter", redis::EXPORTER),
 ];
 
 /// Which files a service reads when it starts, and which also when it reloads.

@@ -9,6 +9,7 @@ use crate::behaviour::{Model, SCRIPTS};
 
 pub(crate) const SERVER: &str = "redis-server.service";
 pub(crate) const SENTINEL: &str = "redis-sentinel.service";
+pub(crate) const EXPORTER: &str = "prometheus-redis-exporter.service";
 const SENTINEL_PORT: &str = ":26379";
 const DATA: &str = "/var/lib/redis";
 /// What a Sentinel keeps: the name of the master.
@@ -29,6 +30,7 @@ impl Model {
             &["/etc/redis/sentinel-bascule.conf", "/etc/redis/sentinel-main.conf", "/etc/redis/tls.pem"],
             &[],
         );
+        machine.unit_reads(EXPORTER, &["/etc/redis/credentials/member"], &[]);
         let machines = self.machines().clone();
         machine.on_tcp(move |machine, address| {
             match address.ends_with(SENTINEL_PORT) && !machine.is_active(SENTINEL) {

@@ -30,7 +30,7 @@ pub struct Failed {
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let replay = "cargo test --profile world -p bascule-world --test level2 seeds";
+        let replay = "cargo test --profile checked -p bascule-world --test level2 seeds";
         // In front, since the rest is long and logs are cut.
         writeln!(f, "to replay it: SEED={} {replay}\n{}\n{}", self.seed, self.violation, self.course)?;
         for said in &self.log {

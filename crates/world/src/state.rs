@@ -59,10 +59,11 @@ impl World {
     }
 }
 
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 11] = [
     "haproxy.service",
     redis::SERVER,
     redis::SENTINEL,
+    redis::EXPORTER,
     "nginx.service",
     "ssh.service",
     "fail2ban.service",

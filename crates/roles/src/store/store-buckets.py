@@ -183,6 +183,9 @@ def lifecycle(bucket):
         }
     if bucket["expire_days"]:
         rules["objects"] = {"Expiration": {"Days": bucket["expire_days"]}}
+    if bucket["cold"]:
+        cold = {"Days": bucket["cold"]["after_days"], "StorageClass": bucket["cold"]["tier"]}
+        rules["cold"] = {"Transitions": [cold]}
     return [{"ID": id, "Status": "Enabled", "Filter": {"Prefix": ""}, **rule} for id, rule in sorted(rules.items())]
 
 

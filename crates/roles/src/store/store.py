@@ -249,7 +249,7 @@ def osd(apply):
     if own in known:
         # Another disk had this number, which is empty or gone.
         cluster.raw("osd down", ids=[str(own)])
-        cluster.raw("osd destroy", id=own, yes_i_really_mean_it=True)
+        cluster.raw("osd destroy-actual", id=own, yes_i_really_mean_it=True)
     entity, identity = f"osd.{own}", str(uuid.uuid4())
     cluster.raw("osd new", uuid=identity, id=own)
     cluster.know(entity, "osd")

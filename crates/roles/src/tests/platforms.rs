@@ -98,6 +98,7 @@ pub(super) fn with_services(mut platform: Platform) -> Platform {
         keep_noncurrent_days: 30,
         abort_uploads_days: 7,
         expire_days: None,
+        cold: None,
         quota_bytes: None,
         cors_origins: Vec::new(),
     };

@@ -7,7 +7,7 @@ use super::services::bytes;
 use super::{Context, names};
 use crate::platform::Role;
 use crate::raw::{self, StoreEngine as Engine};
-use crate::services::{Access, Bucket, Edge, ExternalStore, Service, Store, StoreCluster, StoreEngine};
+use crate::services::{Access, Bucket, Cold, Edge, ExternalStore, Service, Store, StoreCluster, StoreEngine};
 use crate::words::count;
 
 const TABLE: [&str; 1] = ["store"];
@@ -100,7 +100,9 @@ fn port(raw: &raw::Store, file: &raw::File, context: &mut Context<'_>) {
 }
 
 fn external(raw: &raw::Store, context: &mut Context<'_>) -> Option<ExternalStore> {
-    for key in ["instances", "parity", "volume", "detection", "port", "hosts", "addresses", "memory", "cpus"] {
+    for key in
+        ["instances", "parity", "volume", "detection", "port", "cold_tier", "hosts", "addresses", "memory", "cpus"]
+    {
         if context.keys(&TABLE).contains(&key) {
             let message = format!("`{key}` is for a store of the platform's own");
             context.report_key(&["store", key], message, format!("remove `{key}`, or `engine = \"external\"`"));
@@ -181,6 +183,7 @@ fn bucket(
         keep_noncurrent_days: raw.keep_noncurrent_days,
         abort_uploads_days: raw.abort_uploads_days,
         expire_days: raw.expire_days,
+        cold: store.cold_tier.clone().zip(raw.cold_after_days).map(|(tier, after_days)| Cold { after_days, tier }),
         quota_bytes: raw.quota.as_deref().map(bytes),
         cors_origins: raw.cors_origins.clone(),
     };

@@ -37,7 +37,7 @@ def client(attempts=1, seconds=60):
         retries={"total_max_attempts": attempts},
     )  # fmt: skip
     return boto3.client(
-        "s3", endpoint_url=os.environ["S3_ENDPOINT"], region_name="default", config=config, **credentials
+        "s3", endpoint_url=os.environ["S3_ENDPOINT"], region_name=os.environ.get("S3_REGION", "default"), config=config, **credentials
     )
 
 
@@ -254,17 +254,20 @@ def lifecycle():
         s3.put_object(Bucket="media", Key=f"{prefix}/v", Body=text)
     s3.create_multipart_upload(Bucket="media", Key=f"{prefix}/m")
     s3.put_object(Bucket="scratch", Key=f"{prefix}/x", Body=b"x")
+    s3.put_object(Bucket="archive", Key=f"{prefix}/c", Body=b"cold")
     for _ in range(120):
         versions = s3.list_object_versions(Bucket="media", Prefix=prefix)["Versions"]
         uploads = s3.list_multipart_uploads(Bucket="media").get("Uploads", [])
         uploads = [upload for upload in uploads if upload["Key"].startswith(prefix)]
         expired = s3.list_objects_v2(Bucket="scratch", Prefix=prefix)["KeyCount"] == 0
-        if len(versions) == 1 and not uploads and expired:
+        tier = s3.head_object(Bucket="archive", Key=f"{prefix}/c").get("StorageClass", "STANDARD")
+        if len(versions) == 1 and not uploads and expired and tier == "COLD":
+            assert s3.get_object(Bucket="archive", Key=f"{prefix}/c")["Body"].read() == b"cold"
             assert s3.get_object(Bucket="media", Key=f"{prefix}/v")["Body"].read() == b"two"
-            print("old versions, objects that are past their days and uploads that were given up are gone")
+            print("old versions, objects that are past their days and uploads that were given up are gone; what is cold is in its tier")
             return
         time.sleep(1)
-    sys.exit(f"{len(versions)} versions, {len(uploads)} uploads, expired: {expired}")
+    sys.exit(f"{len(versions)} versions, {len(uploads)} uploads, expired: {expired}, {tier}")
 
 
 def put(bucket, name, path):

@@ -61,6 +61,10 @@ cors_origins = ["https://shop.example"]
 users = ["tools"]
 expire_days = 3
 
+[store.bucket.archive]
+users = ["tools"]
+cold_after_days = 1
+
 [store.bucket.small]
 users = ["tools"]
 quota = "4MiB"
@@ -204,7 +208,7 @@ impl Site {
 
     /// The client, at another server.
     pub(super) fn s3_at(&self, url: &str, arguments: &[&str]) -> Output {
-        let script = format!("S3_ENDPOINT={url} exec python3 /root/s3.py {}", arguments.join(" "));
+        let script = format!("S3_ENDPOINT={url} S3_REGION=us-east-1 exec python3 /root/s3.py {}", arguments.join(" "));
         with_input(&mut self.lab.command(&["exec", "tools-1", "--", "sh", "-c", &script]), ANY_KEY)
     }
 
