@@ -55,12 +55,15 @@ test-web: $(WEB)/node_modules/.package-lock.json ## The web app: lint, types and
 test-lab: $(WEB)/node_modules/.package-lock.json ## Levels 3 and 4: real instances under load, and a real browser
 	scripts/test-lab
 
-.PHONY: bench-converge bench-scale
+.PHONY: bench-converge bench-scale bench-cache
 bench-converge: ## Ansible and Bascule do the same things on the same instances; ends with the ratios
 	@bench/converge/run
 
 bench-scale: ## Planning, and a run without changes, for 125 to 2,000 instances in the modelled world
 	$(CARGO) run --locked --release --package bascule-bench-scale
+
+bench-cache: ## An edge out of its cache, and a plain nginx out of a file; ends with the ratio
+	@bench/cache/run
 
 .PHONY: fmt
 fmt: $(WEB)/node_modules/.package-lock.json ## Formats everything

@@ -168,6 +168,9 @@ enum Verb {
     /// Look after the object store
     #[command(subcommand)]
     Store(commands::store::Verb),
+    /// Look after the edge cache
+    #[command(subcommand)]
+    Edge(commands::edge::Verb),
     /// Show who holds the environment's lock, and take it away from a holder that is stuck
     ///
     /// A verb that changes an environment holds its lock, and renews a lease of 20 s while it works. A holder that died
@@ -204,6 +207,7 @@ impl Cli {
             Verb::Secrets(verb) => commands::secrets::run(&common, verb),
             Verb::Redis(verb) => commands::redis::run(&common, verb),
             Verb::Store(verb) => commands::store::run(&common, verb),
+            Verb::Edge(verb) => commands::edge::run(&common, verb),
             Verb::Unlock(arguments) => commands::unlock::run(&common, arguments),
             Verb::Schema(arguments) => commands::schema::run(&arguments),
             Verb::Completions(arguments) => commands::completions::run(&arguments),

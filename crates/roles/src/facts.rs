@@ -68,6 +68,13 @@ impl Facts {
         order
     }
 
+    /// All edges, in the order in which they change: the same.
+    pub(crate) fn edges_down_first<'a>(&self, platform: &'a Platform) -> Vec<&'a Instance> {
+        let mut order: Vec<&Instance> = platform.edges().collect();
+        order.sort_by_key(|edge| self.runs(edge) && !self.out_of_rotation.contains(&edge.name));
+        order
+    }
+
     /// All load balancers in the order in which they change: those that are down first; the one that holds the virtual address comes last, or the
     /// first one, where that is not known.
     pub(crate) fn standby_first<'a>(&self, platform: &'a Platform) -> Vec<&'a Instance> {

@@ -6,6 +6,7 @@
 mod certificates;
 mod common;
 mod component;
+mod edge;
 mod error;
 mod facts;
 mod firewall;
@@ -23,6 +24,7 @@ mod verbs;
 mod tests;
 
 pub use certificates::AUTHORITY_KEY;
+pub use edge::purge;
 pub use error::RoleError;
 pub use facts::{ColourRelease, ColourState, Existing, Facts, Releases};
 pub use host::{ClientCertificate, HostFacts, host_up};

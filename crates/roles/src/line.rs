@@ -7,7 +7,7 @@ use bascule_spec::{Colour, Component, Instance, Platform, Role, Store};
 use sha2::{Digest as _, Sha256};
 
 use crate::group::packages_of;
-use crate::{Existing, Facts, RoleError, load_balancer, redis, store};
+use crate::{Existing, Facts, RoleError, edge, load_balancer, redis, store};
 
 /// Load balancers change one at a time.
 pub(crate) const LOAD_BALANCER_LEASE: &str = "roll load_balancer";
@@ -88,6 +88,7 @@ fn volumes(platform: &Platform, instance: &Instance) -> Vec<Volume> {
             let cluster = platform.store.as_ref().and_then(Store::cluster);
             cluster.map(|cluster| store::volume(cluster, instance))
         }
+        Role::Edge => platform.edge.as_ref().map(|edge| edge::volume(edge, instance)),
         _ => None,
     };
     volume.into_iter().collect()
@@ -132,6 +133,8 @@ pub(crate) fn plan(platform: &Platform, facts: &Facts, lines: Vec<Line>) -> Plan
     for lease in store::LEASES {
         leases.insert(lease.to_owned(), Lease { capacity: 1, order: members.clone() });
     }
+    let edges = order(facts.edges_down_first(platform));
+    leases.insert(edge::LEASE.to_owned(), Lease { capacity: 1, order: edges });
     leases.retain(|name, _| taken(name));
     let world = World {
         project: platform.incus.project.clone(),

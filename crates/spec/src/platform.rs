@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::services::{Redis, Service, Store};
+use crate::services::{Edge, Redis, Service, Store};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
@@ -30,8 +30,9 @@ pub struct Platform {
     pub components: Vec<Component>,
     pub redis: Option<Redis>,
     pub store: Option<Store>,
-    /// Every instance, in a stable order: load balancers, components (blue before green), Redis, the object store, plain
-    /// groups, `ops-1`.
+    pub edge: Option<Edge>,
+    /// Every instance, in a stable order: load balancers, components (blue before green), Redis, the object store,
+    /// edges, plain groups, `ops-1`.
     pub instances: Vec<Instance>,
     /// What the instance `ops-1` works with, where there is one. Absent until it is made.
     pub ops: Option<Ops>,
@@ -335,6 +336,8 @@ pub enum Role {
     Store,
     /// It keeps no data of the object store, and has a voice when its nodes decide by majority.
     StoreWitness,
+    /// An edge cache, in front of the object store.
+    Edge,
     /// An instance with the `common` role only, for whatever its owner does there.
     Plain {
         group: String,
@@ -353,6 +356,7 @@ impl Role {
             Self::Redis => "redis",
             Self::Store => "store",
             Self::StoreWitness => "store_witness",
+            Self::Edge => "edge",
             Self::Plain { .. } => "common",
             Self::Ops => "ops",
         }
@@ -376,9 +380,11 @@ impl Platform {
         self.drawn_secrets().chain(self.given_secrets().map(|given| given.name)).collect()
     }
 
-    /// Those of them for which any strong value will do: the components'. One that several use comes several times.
+    /// Those of them for which any strong value will do: the components', and the one by which URLs are signed. One that
+    /// several use comes several times.
     pub fn drawn_secrets(&self) -> impl Iterator<Item = &str> {
-        self.components.iter().flat_map(|component| &component.secrets).map(String::as_str)
+        let of_edge = self.edge.iter().map(|edge| edge.signing_key.as_str());
+        self.components.iter().flat_map(|component| &component.secrets).map(String::as_str).chain(of_edge)
     }
 
     /// Those of them that come from elsewhere: no value that is drawn would do.
@@ -428,6 +434,7 @@ impl Platform {
                 self.component(component).is_some_and(|component| component.uses.contains(&service))
             }
             Role::Plain { uses, .. } => uses.contains(&service),
+            Role::Edge => service == Service::Store,
             _ => false,
         }
     }
@@ -444,6 +451,10 @@ impl Platform {
     /// Its nodes, and its witness where it has one: those that decide by majority.
     pub fn store_members(&self) -> impl Iterator<Item = &Instance> {
         self.instances.iter().filter(|instance| matches!(instance.role, Role::Store | Role::StoreWitness))
+    }
+
+    pub fn edges(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(|instance| instance.role == Role::Edge)
     }
 
     /// The front door's certificate, where whoever runs the platform brings it.

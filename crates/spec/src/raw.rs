@@ -49,6 +49,8 @@ pub(crate) struct File {
     pub(crate) redis: Option<Redis>,
     /// The object store, which speaks S3: any two of its four nodes may be lost.
     pub(crate) store: Option<Store>,
+    /// The edge cache: serves what a bucket of the store holds, by signed URLs.
+    pub(crate) edge: Option<Edge>,
     /// Plain instances for whatever you do there, by the group's name.
     #[serde(default)]
     pub(crate) group: BTreeMap<String, Group>,
@@ -386,6 +388,33 @@ pub(crate) struct Bucket {
     pub(crate) cors_origins: Vec<String>,
 }
 
+/// The edge cache: nginx in front of a bucket of the object store. It keeps what was asked for in the last seven days, and serves
+/// it when the store is not there, too. Every URL is signed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Edge {
+    /// How many there are. Each object is kept by one of them.
+    #[serde(default = "default_2")]
+    #[schemars(range(min = 1, max = 100))]
+    pub(crate) instances: u32,
+    /// The bucket that it serves, and may only read.
+    #[schemars(required, length(min = 1), example = &"media")]
+    pub(crate) bucket: Option<String>,
+    /// The path prefixes that it answers. What comes after one is the key of an object.
+    #[schemars(required, length(min = 1), inner(regex(pattern = r"^(/[A-Za-z0-9_~+-][A-Za-z0-9._~+-]*)+/$")), extend("uniqueItems" = true, "patternErrorMessage" = "a prefix has letters, digits and ._~+- between slashes, one at each end, and no dot after a slash", "examples" = [["/media/"]]))]
+    pub(crate) routes: Option<Vec<String>>,
+    /// The name of the secret by which URLs are signed. A component that signs has it among its `secrets`.
+    #[schemars(required, regex(pattern = "^[a-z][a-z0-9_]*$"), extend("patternErrorMessage" = "a secret's name has lower-case letters, digits and `_`, a letter first"), example = &"media_key")]
+    pub(crate) signing_key: Option<String>,
+    /// The most that each may keep on its disk. What was not asked for longest goes first. To go on without the store for seven
+    /// days it has to hold what is asked for in seven days.
+    #[serde(default = "default_cache_max")]
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,8}(MiB|GiB)$"), extend("patternErrorMessage" = "a size is a whole number of MiB or GiB"), example = &"100GiB")]
+    pub(crate) cache_max: String,
+    #[serde(flatten)]
+    pub(crate) placement: Placement,
+}
+
 /// Plain instances with the common role only.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -508,6 +537,10 @@ impl Default for LoadBalancer {
 
 fn default_2() -> u32 {
     2
+}
+
+fn default_cache_max() -> String {
+    "10GiB".to_owned()
 }
 
 fn default_30() -> u32 {

@@ -178,3 +178,52 @@ pub enum Access {
     /// And write and delete.
     Write,
 }
+
+/// The edge cache, in front of a bucket of the store: its instances are those of role [`Role::Edge`](crate::Role::Edge).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge {
+    pub bucket: String,
+    /// Path prefixes of the front door, each with a slash at both ends: what comes after one is the key of an object.
+    pub routes: Vec<String>,
+    /// The secret by which URLs are signed.
+    pub signing_key: String,
+    /// The most that each may keep, in MiB.
+    pub cache_max_mib: u64,
+}
+
+impl Edge {
+    /// Its name among the users of the store, and in HAProxy.
+    pub const NAME: &str = "edge";
+
+    /// How large the volume of each is, as Incus writes it: nginx looks every few seconds whether it keeps too much, and
+    /// what is just being fetched comes on top.
+    pub fn volume(&self) -> String {
+        format!("{}MiB", self.cache_max_mib + self.cache_max_mib / 10 + 1024)
+    }
+
+    /// Where something is in the store, `/BUCKET/KEY`, by its path at the front door; or the beginning of both.
+    pub fn in_store(&self, path: &str) -> Option<String> {
+        let key = self.routes.iter().filter_map(|route| path.strip_prefix(route.as_str()));
+        key.min_by_key(|key| key.len()).map(|key| format!("/{}/{key}", self.bucket))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_after_the_longest_route_is_the_key() {
+        let edge = Edge {
+            bucket: "tracks".to_owned(),
+            routes: vec!["/media/".to_owned(), "/media/live/".to_owned()],
+            signing_key: "media_key".to_owned(),
+            cache_max_mib: 10 * 1024,
+        };
+        assert_eq!(edge.in_store("/media/42/1.ts").as_deref(), Some("/tracks/42/1.ts"));
+        assert_eq!(edge.in_store("/media/live/1.ts").as_deref(), Some("/tracks/1.ts"));
+        assert_eq!(edge.in_store("/media/").as_deref(), Some("/tracks/"));
+        assert_eq!(edge.in_store("/other/1.ts"), None);
+        assert_eq!(edge.volume(), "12288MiB");
+    }
+}

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod down;
+pub(crate) mod edge;
 pub(crate) mod exec;
 pub(crate) mod history;
 pub(crate) mod host;

@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "the figures of a run are read in its output")]
 
 mod book;
+mod edge;
 mod faults;
 mod firewall;
 mod front_door;

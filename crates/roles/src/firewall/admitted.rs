@@ -2,7 +2,7 @@ use std::fmt;
 
 use bascule_spec::{Instance, Platform, Role, Service, Store};
 
-use crate::{Facts, RoleError, load_balancer, redis, store};
+use crate::{Facts, RoleError, edge, load_balancer, redis, store};
 
 const SSH_PORT: u16 = 22;
 
@@ -43,6 +43,7 @@ pub(crate) enum From {
 /// | a load balancer | the object store's | who uses the store |
 /// | a member of the store | Ceph's own | the other members |
 /// | a node of the store | its gateway's | the load balancers |
+/// | an edge | its nginx's | the load balancers |
 ///
 /// Nothing of the platform asks another instance's node_exporter yet, so nobody may.
 pub(crate) fn admitted(platform: &Platform, facts: &Facts, instance: &Instance) -> Result<Vec<Admitted>, RoleError> {
@@ -89,6 +90,7 @@ pub(crate) fn admitted(platform: &Platform, facts: &Facts, instance: &Instance) 
                 all.extend(admit("the load balancers", What::TcpPort(store::GATEWAY_PORT), load_balancers()?));
             }
         }
+        Role::Edge => all.extend(admit("the load balancers", What::TcpPort(edge::PORT), load_balancers()?)),
         Role::Component { component, .. } => {
             let port = platform.component(component).map(|component| What::TcpPort(component.port));
             let from = From::These(load_balancers()?);

@@ -6,7 +6,7 @@ use bascule_spec::{Balance, Component, Instance, Platform, Topology};
 use serde::Serialize;
 
 use super::{COLOUR_MAP, GENERATION_MAP, INSIDE_PORT, PEER_PORT, backend, tls, tunnels};
-use crate::{Facts, RoleError, certificates, store, template};
+use crate::{Facts, RoleError, certificates, edge, store, template};
 
 /// `haproxy.cfg` as a whole. It changes with the platform, never with a release or a switch.
 pub(super) fn render(platform: &Platform, facts: &Facts) -> Result<String, RoleError> {
@@ -22,6 +22,7 @@ pub(super) fn render(platform: &Platform, facts: &Facts) -> Result<String, RoleE
         rules: rules(platform),
         has_default: platform.components.iter().any(|component| component.routes.is_empty()),
         backends: backends(platform, facts)?,
+        edge: edge(platform, facts)?,
         store: store(platform, facts)?,
     };
     template::render("haproxy.cfg.j2", include_str!("haproxy.cfg.j2"), context)
@@ -40,8 +41,17 @@ struct Context {
     /// Whether a component answers what no route claims.
     has_default: bool,
     backends: Vec<Backend>,
+    edge: Option<Edge>,
     /// The platform's own object store.
     store: Option<Store>,
+}
+
+#[derive(Serialize)]
+struct Edge {
+    name: &'static str,
+    health: &'static str,
+    authority: &'static str,
+    servers: Vec<Server>,
 }
 
 #[derive(Serialize)]
@@ -80,17 +90,24 @@ struct Rule {
 /// The longest prefix first, so that `/api/stream/` is not taken by `/api/`; the default component last. What asks to
 /// become a tunnel goes to a backend of its own.
 fn rules(platform: &Platform) -> Vec<Rule> {
-    let mut claims: Vec<(&str, &Component)> = Vec::new();
+    let mut claims: Vec<(&str, Option<&Component>)> = Vec::new();
     for component in &platform.components {
-        claims.extend(component.routes.iter().map(|route| (route.as_str(), component)));
+        claims.extend(component.routes.iter().map(|route| (route.as_str(), Some(component))));
         if component.routes.is_empty() {
-            claims.push(("", component));
+            claims.push(("", Some(component)));
         }
     }
+    claims.extend(platform.edge.iter().flat_map(|edge| &edge.routes).map(|route| (route.as_str(), None)));
     claims.sort_by_key(|(route, _)| Reverse(route.len()));
 
     let mut rules = Vec::new();
     for (route, component) in claims {
+        // Edges have no colours, and no tunnels.
+        let Some(component) = component else {
+            let backend = bascule_spec::Edge::NAME.to_owned();
+            rules.push(Rule { backend, condition: format!(" if {{ path_beg {route} }}") });
+            continue;
+        };
         let path = (!route.is_empty()).then(|| format!("{{ path_beg {route} }}"));
         for colour in platform.colours() {
             let active = colour.map(|colour| format!("{{ var(txn.colour) -m str {colour} }}"));
@@ -137,16 +154,7 @@ fn backends(platform: &Platform, facts: &Facts) -> Result<Vec<Backend>, RoleErro
     let mut backends = Vec::new();
     for component in &platform.components {
         for colour in platform.colours() {
-            let mut servers = Vec::new();
-            for (n, replica) in platform.replicas(&component.name, *colour).enumerate() {
-                let address = format!("{}:{}", facts.address(replica)?, component.port);
-                servers.push(Server {
-                    name: replica.name.clone(),
-                    address,
-                    host: certificates::name(replica),
-                    number: n + 1,
-                });
-            }
+            let servers = servers(facts, platform.replicas(&component.name, *colour), component.port)?;
             backends.push(Backend {
                 tunnels: tunnels(&backend(component, *colour)),
                 name: backend(component, *colour),
@@ -163,14 +171,30 @@ fn backends(platform: &Platform, facts: &Facts) -> Result<Vec<Backend>, RoleErro
     Ok(backends)
 }
 
+fn edge(platform: &Platform, facts: &Facts) -> Result<Option<Edge>, RoleError> {
+    if platform.edge.is_none() {
+        return Ok(None);
+    }
+    let servers = servers(facts, platform.edges(), edge::PORT)?;
+    Ok(Some(Edge { name: bascule_spec::Edge::NAME, health: edge::HEALTH, authority: AUTHORITY_FILE, servers }))
+}
+
 fn store(platform: &Platform, facts: &Facts) -> Result<Option<Store>, RoleError> {
     let Some(cluster) = platform.store.as_ref().and_then(bascule_spec::Store::cluster) else { return Ok(None) };
-    let server = |(n, node): (usize, &Instance)| {
-        let address = format!("{}:{}", facts.address(node)?, store::GATEWAY_PORT);
-        Ok(Server { name: node.name.clone(), address, host: certificates::name(node), number: n + 1 })
-    };
-    let servers = platform.store_nodes().enumerate().map(server).collect::<Result<_, RoleError>>()?;
+    let servers = servers(facts, platform.store_nodes(), store::GATEWAY_PORT)?;
     Ok(Some(Store { port: cluster.port, certificate: tls::STORE_CERTIFICATE, authority: AUTHORITY_FILE, servers }))
+}
+
+fn servers<'a>(
+    facts: &Facts,
+    instances: impl Iterator<Item = &'a Instance>,
+    port: u16,
+) -> Result<Vec<Server>, RoleError> {
+    let server = |(n, instance): (usize, &Instance)| {
+        let address = format!("{}:{port}", facts.address(instance)?);
+        Ok(Server { name: instance.name.clone(), address, host: certificates::name(instance), number: n + 1 })
+    };
+    instances.enumerate().map(server).collect()
 }
 
 fn balance(balance: Balance) -> String {

@@ -11,6 +11,7 @@ mod config;
 mod tls;
 
 pub use tls::OWN_FRONT_CERTIFICATE;
+pub(crate) use tls::STORE_NAME;
 
 use std::net::Ipv4Addr;
 

@@ -14,6 +14,8 @@ pub const OWN_FRONT_CERTIFICATE: &str = "/etc/haproxy/front-own.pem";
 
 /// The one by which the object store's clients know that they talk to it.
 pub(super) const STORE_CERTIFICATE: &str = "/etc/haproxy/store.pem";
+/// A name that all of them have there, for who compares no addresses.
+pub(crate) const STORE_NAME: &str = "store.incus";
 
 pub(super) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Result<Vec<LineItem>, RoleError> {
     let mut group = Group::new("load_balancer/tls");
@@ -30,7 +32,7 @@ pub(super) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Resul
         None => {}
     }
     if has_store(platform) {
-        let names = [certificates::name(own), own.name.clone()];
+        let names = [certificates::name(own), own.name.clone(), STORE_NAME.to_owned()];
         let certificate = certificates::of_front_door(platform, facts, own, STORE_CERTIFICATE, &names)?;
         group.step("store", "have the object store's certificate issued", certificate);
     }

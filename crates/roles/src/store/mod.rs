@@ -88,16 +88,24 @@ pub(crate) fn environment(
     let Some(store) = &platform.store else { return Ok(Vec::new()) };
     let buckets: Vec<&str> = store.buckets_of(user).map(|bucket| bucket.name.as_str()).collect();
     let mut variables = vec![("S3_BUCKETS", buckets.join(","))];
-    match &store.engine {
-        StoreEngine::Ceph(cluster) => variables.extend([
-            ("AWS_ENDPOINT_URL_S3", endpoint(platform, facts, cluster)?),
-            ("AWS_REGION", "default".to_owned()),
-            ("AWS_CA_BUNDLE", AUTHORITY_FILE.to_owned()),
-        ]),
-        StoreEngine::External(external) => variables
-            .extend([("AWS_ENDPOINT_URL_S3", external.endpoint.clone()), ("AWS_REGION", external.region.clone())]),
+    let (endpoint, region) = endpoint_and_region(platform, facts, store)?;
+    variables.extend([("AWS_ENDPOINT_URL_S3", endpoint), ("AWS_REGION", region)]);
+    if store.cluster().is_some() {
+        variables.push(("AWS_CA_BUNDLE", AUTHORITY_FILE.to_owned()));
     }
     Ok(variables)
+}
+
+/// Where the store is, and its region.
+pub(crate) fn endpoint_and_region(
+    platform: &Platform,
+    facts: &Facts,
+    store: &Store,
+) -> Result<(String, String), RoleError> {
+    Ok(match &store.engine {
+        StoreEngine::Ceph(cluster) => (endpoint(platform, facts, cluster)?, "default".to_owned()),
+        StoreEngine::External(external) => (external.endpoint.clone(), external.region.clone()),
+    })
 }
 
 /// The secret that is somebody's key.

@@ -62,6 +62,7 @@ pub(super) fn platform(topology: Topology, load_balancers: usize, replicas: &[us
         components: components.into_iter().take(replicas.len()).collect(),
         redis: None,
         store: None,
+        edge: None,
         instances,
         ops: None,
     }

@@ -47,23 +47,25 @@ fn replicas<'a>(platform: &'a Platform, facts: &Facts, colour: Option<Colour>) -
 }
 
 /// On a load balancer: takes each replica for healthy only when HAProxy does, and says so to it.
+///
+/// Servers are named by their backend and their instance.
 fn put_in_rotation<'a>(
     load_balancer: &Instance,
-    replicas: impl IntoIterator<Item = (&'a Component, &'a Instance, Option<Colour>)>,
+    servers: impl IntoIterator<Item = (String, &'a Instance)>,
 ) -> Vec<LineItem> {
     let mut group = Group::new(ROTATION);
-    for (component, replica, colour) in replicas {
+    for (backend, replica) in servers {
         group.wait_for(line::healthy(replica));
-        wait_for_rotation(&mut group, component, replica, colour);
+        wait_for_rotation(&mut group, &backend, replica);
         group.reach(line::in_rotation(replica, load_balancer));
     }
     group.into_items()
 }
 
-fn wait_for_rotation(group: &mut Group, component: &Component, replica: &Instance, colour: Option<Colour>) {
+fn wait_for_rotation(group: &mut Group, backend: &str, replica: &Instance) {
     // A check every half second, two in a row; what HAProxy last knew may be from before the replica went away.
     const TIMEOUT_MS: u64 = 15_000;
-    let server = format!("{}/{}", load_balancer::backend(component, colour), replica.name);
+    let server = format!("{backend}/{}", replica.name);
     let title = format!("wait until HAProxy sends requests to {}", replica.name);
     group.step(&replica.name, title, load_balancer::wait_for_servers(TIMEOUT_MS, &[server]));
 }

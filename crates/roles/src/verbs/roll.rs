@@ -6,7 +6,7 @@ use bascule_spec::{Instance, Platform, Topology};
 use super::{needs, new_release, put_in_rotation, replicas};
 use crate::component::{self, Gates};
 use crate::line::{self, Making};
-use crate::{Facts, RoleError};
+use crate::{Facts, RoleError, load_balancer};
 
 /// Puts a commit on the replicas of every component, one replica of a component at a time: it is unpacked beside the
 /// running one, then the replica changes over, and the next one's turn comes when every load balancer sends it requests
@@ -32,10 +32,10 @@ pub fn roll(
     let replicas = replicas(platform, facts, None);
 
     let mut lines = Vec::new();
-    for load_balancer in &load_balancers {
-        let items =
-            put_in_rotation(load_balancer, replicas.iter().map(|(component, replica)| (*component, *replica, None)));
-        lines.push(line::line(platform, facts, load_balancer, Making::Nothing, items)?);
+    for own in &load_balancers {
+        let servers = replicas.iter().map(|(component, replica)| (load_balancer::backend(component, None), *replica));
+        let items = put_in_rotation(own, servers);
+        lines.push(line::line(platform, facts, own, Making::Nothing, items)?);
     }
     for (component, replica) in replicas {
         let mut items = component::base(platform, facts, component, replica)?;

@@ -1,10 +1,10 @@
 use bascule_plan::{LineItem, Plan};
-use bascule_spec::{Instance, Platform, Role, Service};
+use bascule_spec::{Edge, Instance, Platform, Role, Service};
 
 use super::{put_in_rotation, replicas};
 use crate::component::{self, Gates};
 use crate::line::{self, Making};
-use crate::{Facts, RoleError, common, load_balancer, ops, redis, store};
+use crate::{Facts, RoleError, common, edge, load_balancer, ops, redis, store};
 
 /// The whole platform as it is recorded. Replicas of a colour to which nothing was released, or whose last deploy did
 /// not end well, or whose release is older than the component itself, get no more than their base; a note on their line
@@ -40,17 +40,19 @@ fn role_steps(
             let users = released_users(platform, facts, Service::Store);
             Ok((store::steps(platform, facts, instance, &users)?, None))
         }
+        Role::Edge => Ok((edge::steps(platform, facts, instance)?, None)),
         Role::LoadBalancer => {
             let mut items = load_balancer::steps(platform, facts, instance)?;
             for colour in platform.colours() {
                 let released = replicas(platform, facts, *colour).into_iter();
                 let released = released.filter(|(_, replica)| component::recorded(facts, replica).is_ok());
-                items.extend(put_in_rotation(
-                    instance,
-                    released.map(|(component, replica)| (component, replica, *colour)),
-                ));
+                let server = |(component, replica)| (load_balancer::backend(component, *colour), replica);
+                items.extend(put_in_rotation(instance, released.map(server)));
             }
             items.extend(load_balancer::address_steps(platform, facts, instance)?);
+            // Last: edges wait for the store, for which nobody else should have to.
+            let edges = facts.edges_down_first(platform).into_iter().map(|edge| (Edge::NAME.to_owned(), edge));
+            items.extend(put_in_rotation(instance, edges));
             Ok((items, None))
         }
         Role::Component { component, .. } => {
@@ -70,7 +72,7 @@ fn role_steps(
                 }
             };
             let gates = Gates {
-                after: component.uses.iter().flat_map(accepting).collect(),
+                after: component.uses.iter().flat_map(accepting).chain(edge::accepting(platform, component)).collect(),
                 health_timeout_ms: platform.release.health_timeout_ms,
                 restart_hung: true,
                 load_balancers: &load_balancers,
@@ -81,8 +83,9 @@ fn role_steps(
     }
 }
 
-/// The replicas that come to a service with a secret of theirs, as soon as this plan has brought them to their release.
+/// The replicas that come to a service with a secret of theirs, as soon as this plan has brought them to their release; and
+/// edges, to which nothing is released.
 fn released_users<'a>(platform: &'a Platform, facts: &Facts, service: Service) -> Vec<&'a Instance> {
     let uses = platform.instances.iter().filter(|instance| platform.uses(instance, service));
-    uses.filter(|instance| component::recorded(facts, instance).is_ok()).collect()
+    uses.filter(|instance| instance.role == Role::Edge || component::recorded(facts, instance).is_ok()).collect()
 }

@@ -104,6 +104,16 @@ fn groups<'a>(file: &'a raw::File, context: &mut Context<'_>) -> Vec<Group<'a>> 
         });
     }
     groups.extend(file.store.as_ref().and_then(store::nodes));
+    if let Some(edge) = &file.edge {
+        groups.push(Group {
+            path: vec!["edge"],
+            count_key: "instances",
+            placement: &edge.placement,
+            members: vec![members("edge", edge.instances, &Role::Edge)],
+            quorum: false,
+            promised: true,
+        });
+    }
     for name in context.keys(&["group"]) {
         let Some((name, group)) = file.group.get_key_value(name) else {
             continue;

@@ -4,6 +4,7 @@
 
 mod components;
 mod context;
+mod edge;
 mod hosts;
 mod incus;
 mod instances;
@@ -35,6 +36,7 @@ pub(crate) fn resolve(file: &raw::File, environment: &str, context: &mut Context
     let components = components::components(file, context);
     let redis = file.redis.as_ref().map(services::redis);
     let store = file.store.as_ref().and_then(|store| store::store(store, file, context));
+    let edge = file.edge.as_ref().and_then(|edge| edge::edge(edge, file, context));
     let instances = instances::instances(file, network.as_ref(), load_balancer.address, context);
     Some(Platform {
         name: file.name.clone()?,
@@ -49,6 +51,7 @@ pub(crate) fn resolve(file: &raw::File, environment: &str, context: &mut Context
         components,
         redis,
         store,
+        edge,
         instances,
         ops: None,
     })

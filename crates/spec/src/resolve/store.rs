@@ -7,7 +7,7 @@ use super::services::bytes;
 use super::{Context, names};
 use crate::platform::Role;
 use crate::raw::{self, StoreEngine as Engine};
-use crate::services::{Access, Bucket, Cold, ExternalStore, Service, Store, StoreCluster, StoreEngine};
+use crate::services::{Access, Bucket, Cold, Edge, ExternalStore, Service, Store, StoreCluster, StoreEngine};
 use crate::words::count;
 
 const TABLE: [&str; 1] = ["store"];
@@ -171,6 +171,10 @@ fn bucket(
                 context.report(&path, message, "leave it in one of the two");
             }
         }
+    }
+    // Whoever else may do what: an edge reads.
+    if file.edge.as_ref().is_some_and(|edge| edge.bucket.as_deref() == Some(name)) {
+        access.insert(Edge::NAME.to_owned(), Access::Read);
     }
     let bucket = Bucket {
         name: name.to_owned(),

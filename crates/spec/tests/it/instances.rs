@@ -166,3 +166,17 @@ fn pins_are_given_to_blue_before_green() {
 fn names(platform: &Platform) -> Vec<&str> {
     platform.instances.iter().map(|instance| instance.name.as_str()).collect()
 }
+
+#[test]
+fn edges_come_after_the_store_and_may_only_read_their_bucket() {
+    let edge = "[store.bucket.media]\n[store.bucket.other]\n[edge]\nbucket = \"media\"\nroutes = [\"/media/\"]\nsigning_key = \"media_key\"\n[group.tools]\ninstances = 1\n";
+    let platform = loaded(&format!("{SMALL}{edge}"), "");
+    let names = names(&platform);
+    assert_eq!(names[names.len() - 4..], ["store-witness", "edge-1", "edge-2", "tools-1"]);
+    let store = platform.store.as_ref().unwrap();
+    let may: Vec<_> = store.buckets.iter().map(|bucket| bucket.access.get("edge").copied()).collect();
+    assert_eq!(may, [Some(bascule_spec::Access::Read), None]);
+    assert!(platform.edges().all(|edge| platform.uses(edge, bascule_spec::Service::Store)));
+    assert!(platform.secrets().contains("media_key"), "it is drawn by `init`");
+    assert!(platform.own_secrets().contains("bascule/store/user/edge"));
+}
