@@ -16,9 +16,8 @@ use crate::setup::Session;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  bascule store migrate --from https://minio.example:9000 --bucket media < old-key
-  bascule store migrate --from https://s3.eu-central-1.amazonaws.com --region eu-central-1 \\
-      --bucket shop-media --to media < ~/.aws/credentials";
+  bascule store migrate --from https://minio.example:9000 --bucket media   < old-key
+  bascule store migrate --from https://s3.example --region eu-central-1 --bucket old --to media   < old-key";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

@@ -1,7 +1,7 @@
 //! The edge cache, before a store that counts, takes its time, fails and is gone.
 
 mod origin;
-mod site;
+pub(crate) mod site;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -363,7 +363,7 @@ fn a_purge_says_what_it_could_not_reach_and_hurts_nobody_who_listens() {
 
     let wrong = site.lab.run(&["edge", "purge", "/elsewhere/"]);
     assert_eq!(wrong.status.code(), Some(2), "{}", said(&wrong));
-    site.incus(&["stop", "--force", "edge-2"]);
+    site.lab.incus(&["stop", "--force", "edge-2"]);
     let output = site.lab.run(&["edge", "purge", "/media/"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("it does not run"), "{}", said(&output));
@@ -395,8 +395,8 @@ fn an_edge_that_is_killed_frozen_or_cut_off_is_done_without_and_comes_back() {
     type Act = fn(&Site, &str);
     let faults: [(&str, Act, Act); 4] = [
         ("nginx killed", |site, edge| drop(site.lab.shell(edge, "systemctl kill --signal=KILL nginx")), |_, _| {}),
-        ("stopped", |site, edge| drop(site.incus(&["stop", "--force", edge])), |site, _| drop(site.lab.ok(&["up"]))),
-        ("frozen", |site, edge| drop(site.incus(&["pause", edge])), |site, edge| drop(site.incus(&["resume", edge]))),
+        ("stopped", |site, edge| site.lab.incus(&["stop", "--force", edge]), |site, _| drop(site.lab.ok(&["up"]))),
+        ("frozen", |site, edge| site.lab.incus(&["pause", edge]), |site, edge| site.lab.incus(&["resume", edge])),
         ("cut off", |site, edge| link(site, edge, "down"), |site, edge| link(site, edge, "up")),
     ];
     for (n, (fault, begin, end)) in faults.into_iter().enumerate() {
@@ -432,9 +432,9 @@ fn an_edge_whose_disk_was_lost_is_brought_back_by_up() {
     let track = put_track(&site, 10);
     get(&signed(KEY, "/media/42/a.mp4"));
     let edge = site.keeper();
-    site.incus(&["stop", "--force", edge]);
-    site.incus(&["config", "device", "remove", edge, &format!("{edge}-cache")]);
-    site.incus(&["storage", "volume", "delete", "default", &format!("{edge}-cache")]);
+    site.lab.incus(&["stop", "--force", edge]);
+    site.lab.incus(&["config", "device", "remove", edge, &format!("{edge}-cache")]);
+    site.lab.incus(&["storage", "volume", "delete", "default", &format!("{edge}-cache")]);
     site.lab.ok(&["up"]);
     site.wait_until_whole();
     assert!(get(&signed(KEY, "/media/42/a.mp4")).body == track);

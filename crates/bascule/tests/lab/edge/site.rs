@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::origin::Origin;
-use crate::lab::{Lab, folder, incus, said};
+use crate::lab::{Lab, folder, said};
 
 pub(super) const EDGES: [&str; 2] = ["edge-1", "edge-2"];
 /// How long anything may take here before a test gives up: no promise, and no figure.
@@ -75,16 +75,16 @@ instances = 1
 
 /// What came of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     pub(super) headers: BTreeMap<String, String>,
-    pub(super) body: Bytes,
+    pub(crate) body: Bytes,
     /// Less came than was announced.
     pub(super) is_cut: bool,
 }
 
 impl Answer {
-    pub(super) fn cache(&self) -> &str {
+    pub(crate) fn cache(&self) -> &str {
         self.header("x-cache-status")
     }
 
@@ -125,11 +125,6 @@ impl Site {
 
     pub(super) fn set(&self, secret: &str, value: &str) {
         set(&self.lab, secret, value);
-    }
-
-    /// Asks Incus for something in the environment's project.
-    pub(super) fn incus(&self, arguments: &[&str]) -> String {
-        incus(&[arguments, &["--project", &self.lab.project()]].concat())
     }
 
     /// Waits until both load balancers send requests to both edges.
@@ -193,7 +188,7 @@ pub(super) fn signature(key: &str, expires: u64, signed: &str) -> String {
 }
 
 /// A path with a signature of its own.
-pub(super) fn signed(key: &str, path: &str) -> String {
+pub(crate) fn signed(key: &str, path: &str) -> String {
     let expires = in_an_hour();
     format!("{path}?expires={expires}&signature={}", signature(key, expires, path))
 }
@@ -209,7 +204,7 @@ pub(super) fn get(target: &str) -> Answer {
     ask(reqwest::Method::GET, target, &[])
 }
 
-pub(super) fn ask(method: reqwest::Method, target: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) fn ask(method: reqwest::Method, target: &str, headers: &[(&str, &str)]) -> Answer {
     all(&[(method, target.to_owned(), headers)]).pop().unwrap()
 }
 
@@ -227,9 +222,9 @@ pub(super) fn all(requests: &[Request<'_>]) -> Vec<Answer> {
 
 async fn one(method: reqwest::Method, target: &str, headers: &[(&str, &str)]) -> Answer {
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-    let request = headers.iter().fold(client.request(method, format!("{DOOR}{target}")), |request, (name, value)| {
-        request.header(*name, *value)
-    });
+    let url = if target.starts_with("http") { target.to_owned() } else { format!("{DOOR}{target}") };
+    let request =
+        headers.iter().fold(client.request(method, url), |request, (name, value)| request.header(*name, *value));
     let mut answer = match request.send().await {
         Ok(answer) => answer,
         Err(error) => {

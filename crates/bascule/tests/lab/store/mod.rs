@@ -5,8 +5,9 @@ mod site;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use site::{NODES, PATIENCE, Site, Writes};
+use site::{NODES, PATIENCE, SIGNING_KEY, Site, Writes};
 
+use crate::edge::site::{ask, signed};
 use crate::lab::{events, said};
 
 #[test]
@@ -185,6 +186,32 @@ fn a_bucket_is_moved_over_from_another_server_and_compared() {
     assert!(said(&unknown).contains("the platform has no bucket `old`"), "{}", said(&unknown));
     // The way in that was made for it is closed again.
     assert_eq!(site.lab.summary(&["up"])["failed"], 0);
+}
+
+#[test]
+fn what_an_edge_keeps_is_served_with_the_store_entirely_down() {
+    let site = Site::up();
+    let words = "what is listened to ".repeat(200_000);
+    site.put("songs/1.m4s", &words);
+    let get = |path: &str, headers: &[(&str, &str)]| {
+        ask(reqwest::Method::GET, &format!("http://10.99.37.9{}", signed(SIGNING_KEY, path)), headers)
+    };
+    let first = get("/media/songs/1.m4s", &[]);
+    assert_eq!((first.status, first.cache()), (200, "MISS"));
+    assert!(first.body == words.as_bytes());
+    site.lab.incus(&[&["stop", "--force"][..], &NODES].concat());
+    let kept = get("/media/songs/1.m4s", &[]);
+    assert_eq!((kept.status, kept.cache()), (200, "HIT"));
+    assert!(kept.body == words.as_bytes());
+    let piece = get("/media/songs/1.m4s", &[("range", "bytes=1048570-1048589")]);
+    assert_eq!((piece.status, &piece.body[..]), (206, &words.as_bytes()[1_048_570..1_048_590]));
+    assert_eq!(get("/media/songs/2.m4s", &[]).status, 502);
+    let forged = ask(reqwest::Method::GET, "http://10.99.37.9/media/songs/1.m4s", &[]);
+    assert_eq!(forged.status, 403, "it is kept, and signed by nobody");
+    site.lab.incus(&[&["start"][..], &NODES].concat());
+    site.wait_until_whole();
+    assert_eq!(get("/media/songs/2.m4s", &[]).status, 404);
+    assert_eq!(site.lab.summary(&["up"])["changed"], 0);
 }
 
 #[test]

@@ -72,6 +72,12 @@ quota = "4MiB"
 [store.bucket.private]
 users = ["other"]
 
+[edge]
+bucket = "media"
+routes = ["/media/"]
+signing_key = "media_key"
+cache_max = "256MiB"
+
 [group.tools]
 instances = 1
 uses = ["store"]
@@ -97,6 +103,8 @@ impl Site {
             let version = format!("{{\"commit\":\"{A}\"}}");
             archive(&folder.join("artifacts").join(A).join("web.tar.gz"), &[("version.json", &version, "0644")]);
             site.lab.ok(&["init", folder.to_str().unwrap()]);
+            let set = site.lab.with_input(&["secrets", "set", "media_key"], SIGNING_KEY.as_bytes());
+            assert!(set.status.success(), "{}", said(&set));
         });
         READY.get_or_init(|| {
             site.lab.ok(&["up"]);
@@ -226,6 +234,8 @@ impl Site {
         assert_eq!(read["lost"], Value::Array(Vec::new()), "{read}");
     }
 }
+
+pub(super) const SIGNING_KEY: &str = "by which URLs are signed";
 
 /// The other server takes any.
 const ANY_KEY: &[u8] = b"[default]\naws_access_key_id = any\naws_secret_access_key = any\n";
