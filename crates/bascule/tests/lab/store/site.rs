@@ -136,16 +136,19 @@ impl Site {
         addresses[instance].clone()
     }
 
-    /// Waits until all nodes keep data, all have a voice, and no object lacks a part.
+    /// Waits until all nodes keep data, all have a voice, no object lacks a part, and load balancers ask all gateways.
     pub(crate) fn wait_until_whole(&self) {
         let began = Instant::now();
         loop {
             let told = self.status();
             let whole = self.lab.run(&["exec", "store-1", "--", "/usr/local/lib/bascule/store", "whole"]);
-            if told["away"] == 0 && told["parts_missing"] == 0 && whole.status.success() {
+            let seen = ["lb-1", "lb-2"]
+                .map(|balancer| self.lab.shell(balancer, "/usr/local/lib/bascule/haproxy-servers store && echo all"));
+            let are_served = seen.iter().all(|seen| seen == "all");
+            if told["away"] == 0 && told["parts_missing"] == 0 && whole.status.success() && are_served {
                 return;
             }
-            assert!(began.elapsed() < PATIENCE, "{told}\n{}", said(&whole));
+            assert!(began.elapsed() < PATIENCE, "{told}\n{}\n{seen:?}", said(&whole));
             std::thread::sleep(Duration::from_millis(500));
         }
     }
