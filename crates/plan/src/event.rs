@@ -325,7 +325,6 @@ pub struct StoreStatus {
     /// How fast parts are made anew, in bytes a second.
     pub recovering_bytes_per_s: u64,
     /// How many nodes may be lost now, beside those that are away.
-    #[serde(default)]
     pub may_lose: u64,
 }
 

@@ -179,9 +179,12 @@ impl Lab {
 
     /// The disk of a stopped instance is lost, and another one is put in.
     pub(crate) fn wipe(&self, instance: &str) {
-        let volume = format!("{instance}-data");
-        self.incus(&["config", "device", "remove", instance, &volume]);
-        self.incus(&["storage", "volume", "delete", "default", &volume]);
+        self.wipe_volume(instance, &format!("{instance}-data"));
+    }
+
+    pub(crate) fn wipe_volume(&self, instance: &str, volume: &str) {
+        self.incus(&["config", "device", "remove", instance, volume]);
+        self.incus(&["storage", "volume", "delete", "default", volume]);
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
@@ -209,12 +212,12 @@ pub(crate) fn with_input(command: &mut Command, input: &[u8]) -> Output {
     })
 }
 
-/// What Incus itself is asked to do by a test, and its answer: the tool never runs this.
 /// The clock by which loads tell when they were answered, in milliseconds.
 pub(crate) fn now_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
+/// What Incus itself is asked to do by a test, and its answer: the tool never runs this.
 pub(crate) fn incus(arguments: &[&str]) -> String {
     let output = Command::new("incus").args(arguments).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "incus {arguments:?}: {}", said(&output));

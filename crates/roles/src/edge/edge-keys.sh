@@ -30,11 +30,14 @@ previous_signing() {
 
 # It comes as the file that clients of S3 read.
 current_store() {
-    printf '{\n"id": "%s", "secret": "%s"\n}\n' "$(of_store aws_access_key_id)" "$(of_store aws_secret_access_key)"
+    id=$(of_store aws_access_key_id) || exit 1
+    secret=$(of_store aws_secret_access_key) || exit 1
+    printf '{\n"id": "%s", "secret": "%s"\n}\n' "$id" "$secret"
 }
 
+# Of its profile [default]; there may be others.
 of_store() {
-    value=$(sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*\([A-Za-z0-9/+=_.-]*\)[[:space:]]*\$/\1/p" "$given")
+    value=$(sed -n "/^\[default\]/,/^\[[^d]/s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*\([A-Za-z0-9/+=_.-]*\)[[:space:]]*\$/\1/p" "$given" | head -n 1)
     [ -n "$value" ] || {
         echo "$given holds no $1" >&2
         exit 1

@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::net::Ipv4Addr;
 
 use bascule_plan::agent::AUTHORITY_FILE;
-use bascule_spec::{Balance, Component, Instance, Platform, Topology};
+use bascule_spec::{Balance, Component, Detection, Instance, Platform, Topology};
 use serde::Serialize;
 
 use super::{COLOUR_MAP, GENERATION_MAP, INSIDE_PORT, PEER_PORT, backend, tls, tunnels};
@@ -59,6 +59,8 @@ struct Store {
     port: u16,
     certificate: &'static str,
     authority: &'static str,
+    /// How long a gateway may say nothing.
+    patience_s: u32,
     servers: Vec<Server>,
 }
 
@@ -182,7 +184,16 @@ fn edge(platform: &Platform, facts: &Facts) -> Result<Option<Edge>, RoleError> {
 fn store(platform: &Platform, facts: &Facts) -> Result<Option<Store>, RoleError> {
     let Some(cluster) = platform.store.as_ref().and_then(bascule_spec::Store::cluster) else { return Ok(None) };
     let servers = servers(facts, platform.store_nodes(), store::GATEWAY_PORT)?;
-    Ok(Some(Store { port: cluster.port, certificate: tls::STORE_CERTIFICATE, authority: AUTHORITY_FILE, servers }))
+    Ok(Some(Store {
+        port: cluster.port,
+        certificate: tls::STORE_CERTIFICATE,
+        authority: AUTHORITY_FILE,
+        patience_s: match cluster.detection {
+            Detection::Fast => 20,
+            Detection::Normal => 45,
+        },
+        servers,
+    }))
 }
 
 fn servers<'a>(

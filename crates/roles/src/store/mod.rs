@@ -28,6 +28,7 @@ pub(crate) const DATA_PORTS: (u16, u16) = (6800, 7568);
 pub(crate) const GATEWAY_PORT: u16 = 8443;
 const HOME: &str = "/var/lib/ceph";
 const CONFIG: &str = "/etc/ceph/ceph.conf";
+const SETTINGS: &str = "/etc/ceph/bascule.json";
 const CERTIFICATE: &str = "/etc/ceph/tls.pem";
 const CLUSTER_KEY: &str = "/etc/ceph/bascule/cluster";
 const KEYS: &str = "/etc/ceph/bascule/users";
@@ -137,10 +138,11 @@ impl Member<'_> {
         self.own.role == Role::Store
     }
 
-    /// Two nodes and the witness: of no pair that is lost all have been managers.
+    /// Three of them, the witness where there is one: of no pair that is lost all have been managers.
     fn manages(&self) -> bool {
-        let two = self.platform.store_nodes().take(2).any(|node| node.name == self.own.name);
-        two || self.own.role == Role::StoreWitness
+        let has_witness = self.platform.store_members().any(|member| member.role == Role::StoreWitness);
+        let mut nodes = self.platform.store_nodes().take(if has_witness { 2 } else { 3 });
+        nodes.any(|node| node.name == self.own.name) || self.own.role == Role::StoreWitness
     }
 
     fn is_first(&self) -> bool {
@@ -162,12 +164,14 @@ impl Member<'_> {
             let id = if folder.is_empty() { "home" } else { &folder[1..] };
             group.step(id, "let Ceph have its volume", Resource::Directory(own));
         }
-        group.step("settings", "tell it who the others are", file("/etc/ceph/bascule.json", 0o644, self.settings()?));
-        group.step("config", "configure Ceph", file(CONFIG, 0o644, self.config()?));
+        group.step("settings", "tell it who the others are", file(SETTINGS, 0o644, self.settings()?));
         group.step("secrets", "make room for keys", directory("/etc/ceph/bascule", 0o700));
         let key = self.facts.secret(Store::CLUSTER_KEY)?;
         group.step("key", "put the store's own key in place", secret_file(CLUSTER_KEY, key));
-        group.step("keyrings", "make the keys that follow from it", store("keys", &[CLUSTER_KEY], 10_000));
+        // It also looks whether the store can be what the file says, before anything of it is changed.
+        let keyrings = store("keys", &[CLUSTER_KEY, SETTINGS], 10_000);
+        group.step("keyrings", "make the keys that follow from it", keyrings);
+        group.step("config", "configure Ceph", file(CONFIG, 0o644, self.config()?));
         Ok(group)
     }
 
@@ -223,6 +227,7 @@ impl Member<'_> {
         group.step("turn", "restart it only while no object lacks a part", wait(looks("may-stop"), None, 600_000));
         group.step("service", "keep data", running(&unit, &[drop_in, CONFIG], &[]));
         group.step("up", "wait until it keeps data", wait(looks("up"), Some(&unit), 120_000));
+        group.step("started", "note what it runs with", store("started", &[CONFIG, drop_in], 10_000));
         group.step("whole", "let it have its parts again", linger(looks("whole"), 600_000));
         group.release(DATA_LEASE);
         group
@@ -269,8 +274,9 @@ impl Member<'_> {
             let (argv, unless) = (argv("apply"), argv("check"));
             Resource::Command(Command { argv, unless, reads, env: BTreeMap::new(), timeout_ms: 120_000 })
         };
-        group.step("add", "accept the keys", stage("add", paths.clone()));
         group.step("wanted", "say which buckets there are", file(BUCKETS, 0o644, buckets(&store.buckets)));
+        paths.push(BUCKETS.to_owned());
+        group.step("add", "accept the keys", stage("add", paths.clone()));
         group.step("buckets", "make the buckets so", stage("buckets", vec![BUCKETS.to_owned()]));
         group.reach(ACCEPTS.to_owned());
         for replica in users {

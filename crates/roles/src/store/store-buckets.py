@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """store-buckets VERB check|apply: the store's users and buckets, as the platform file has them.
 
-All buckets belong to the platform's own user. What others may do in them is said by each bucket's policy, and by nothing
-else. A bucket that the file does not name any more is left alone, and open to nobody but the platform.
+All buckets belong to the platform's own user. What others may do in them is said by each bucket's policy. A bucket that the
+file does not name any more is left alone, and open to nobody but the platform; a user that it does not name is removed.
 
   add      everybody has their new key, beside the one that they had
   buckets  every bucket is there, with its settings
@@ -13,7 +13,6 @@ import configparser
 import hashlib
 import hmac
 import json
-import os
 import subprocess
 import sys
 import time
@@ -50,10 +49,15 @@ def owners_key():
     return digest[:20].upper(), hmac.new(secret, b"secret of the owner", hashlib.sha256).hexdigest()
 
 
+def wanted_buckets():
+    with open(f"{ETC}/bascule-buckets.json") as file:
+        return json.load(file)
+
+
 def wanted_keys():
     keys = {OWNER: owners_key()}
-    for user in sorted(os.listdir(KEYS)):
-        file = configparser.ConfigParser()
+    for user in sorted({user for bucket in wanted_buckets() for user in bucket["access"]}):
+        file = configparser.ConfigParser(interpolation=None)
         file.read(f"{KEYS}/{user}")
         keys[user] = (file["default"]["aws_access_key_id"], file["default"]["aws_secret_access_key"])
     return keys
@@ -278,8 +282,7 @@ def settings_of(store, bucket):
 
 
 def buckets(store, apply):
-    with open(f"{ETC}/bascule-buckets.json") as file:
-        wanted = json.load(file)
+    wanted = wanted_buckets()
     there = {bucket["Name"] for bucket in store.s3.list_buckets()["Buckets"]}
     for bucket in wanted:
         if bucket["name"] not in there:

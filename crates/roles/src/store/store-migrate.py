@@ -39,7 +39,7 @@ def owners_key():
 
 def written(asked, folder):
     """rclone's settings, in memory: nothing of them is among arguments or in an environment."""
-    other = configparser.ConfigParser()
+    other = configparser.ConfigParser(interpolation=None)
     try:
         other.read_string(asked["credentials"])
         key = other["default"]["aws_access_key_id"], other["default"]["aws_secret_access_key"]
@@ -48,7 +48,7 @@ def written(asked, folder):
     with open(f"{ETC}/bascule.json") as file:
         own = json.load(file)
     endpoint = f"https://{own['members'][own['own']]}:{own['gateway_port']}"
-    settings = configparser.ConfigParser()
+    settings = configparser.ConfigParser(interpolation=None)
     for name, at, region, (id, secret) in [
         ("other", asked["endpoint"], asked["region"], key),
         ("store", endpoint, "default", owners_key()),
@@ -109,7 +109,7 @@ def migrate(asked, folder):
         "copy", source, target, "--metadata", "--transfers", "8", "--checkers", "16",
         "--stats", "1s", "--stats-log-level", "NOTICE",
     )  # fmt: skip
-    said, moved = [], {}
+    said = []
     for line in rclone.lines(running):
         if "stats" in line:
             moved = line["stats"]
@@ -131,7 +131,7 @@ def migrate(asked, folder):
         lines = file.read().splitlines()
     differ = [line[2:] for line in lines if not line.startswith("= ")]
     same = len(lines) - len(differ)
-    tell(same=same, differ=len(differ), first=differ[:5], moved_objects=moved.get("transfers", 0))
+    tell(same=same, differ=len(differ), first=differ[:5])
     # What was written to the other server meanwhile is the next run's.
     sys.exit(0 if not differ and same >= whole["count"] else 1)
 

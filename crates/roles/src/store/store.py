@@ -23,8 +23,10 @@ HOME = "/var/lib/ceph"
 ETC = "/etc/ceph"
 SETTINGS = f"{ETC}/bascule.json"
 SECRET = f"{ETC}/bascule/cluster"
-# What a running OSD was started with.
-STARTED = "/run/ceph/bascule-started.conf"
+# The digest of what the OSD runs with.
+STARTED = f"{HOME}/bascule-started"
+# How objects are cut, which was settled when the first was.
+SHAPE = f"{HOME}/bascule-shape"
 DATA_POOL = "default.rgw.buckets.data"
 INDEX_POOL = "default.rgw.buckets.index"
 SMALL_POOLS = [
@@ -90,7 +92,15 @@ def has(path, text):
         return False
 
 
+def shape(of):
+    return f"{len(of['nodes'])} nodes of which {of['parity']} may be lost"
+
+
 def keys(apply):
+    of = settings()
+    if os.path.exists(SHAPE) and not has(SHAPE, shape(of)):
+        with open(SHAPE) as file:
+            raise Refused(f"the store was made of {file.read()}, and cannot become one of {shape(of)}")
     for path, text in [
         (f"{ETC}/ceph.client.admin.keyring", keyring("client.admin", "admin")),
         (f"{ETC}/ceph.mon.keyring", keyring("mon.", "mon") + keyring("client.admin", "admin")),
@@ -186,14 +196,15 @@ def quorum():
 def voice():
     """Whether the monitor takes part again, or so many are not there yet that none of them does."""
     of = settings()
-    listening = sum(listens(address) for address in of["members"].values())
+    with concurrent.futures.ThreadPoolExecutor(len(of["members"])) as threads:
+        listening = sum(threads.map(listens, of["members"].values()))
     if listening > len(of["members"]) // 2:
         return quorum()
 
 
 def listens(address, port=3300):
     try:
-        socket.create_connection((address, port), timeout=1).close()
+        socket.create_connection((address, port), timeout=0.5).close()
     except OSError:
         return False
     return True
@@ -206,6 +217,8 @@ def mon(apply):
         return None
     if not apply:
         return "there is no monitor yet"
+    on_volume()
+    put(SHAPE, shape(of))
 
     def make(folder):
         monmap = "/run/ceph/monmap"
@@ -244,6 +257,7 @@ def osd(apply):
         return None
     if not apply:
         return "the node keeps no data yet"
+    on_volume()
     cluster, own = Cluster(), number(of)
     known = {one["osd"]: one for one in cluster.ask("osd dump")["osds"]}
     if own in known:
@@ -270,38 +284,67 @@ def grow():
     """Before an OSD starts: gives it the room that its volume has by now."""
     of = settings()
     block = f"{osd_folder(of)}/block"
-    if os.path.getsize(block) < of["data_bytes"]:
-        os.truncate(block, of["data_bytes"])
+    # By what BlueStore knows of it: the file may have grown in a start that was cut off.
+    label = json.loads(run("ceph-bluestore-tool", "show-label", "--dev", block))[block]
+    if label["size"] < of["data_bytes"]:
+        os.truncate(block, max(os.path.getsize(block), of["data_bytes"]))
         as_ceph("ceph-bluestore-tool", "bluefs-bdev-expand", "--path", osd_folder(of))
-    shutil.copy(f"{ETC}/ceph.conf", STARTED)
 
 
 def may_stop():
     """Whether the OSD may be restarted, where it has to be: only while no object lacks a part."""
     of = settings()
-    with open(f"{ETC}/ceph.conf") as file:
-        if not os.path.exists(STARTED) or has(STARTED, file.read()):
-            return None
-    return unclean(Cluster().ask("status"), of)
+    if state_of(number(of)) is None or has(STARTED, read_at_start()):
+        return None
+    return unclean(Cluster(), of)
 
 
-def unclean(status, of):
+def read_at_start():
+    """The digest of what an OSD reads when it starts."""
+    digest = hashlib.sha256()
+    for path in (f"{ETC}/ceph.conf", "/etc/systemd/system/ceph-osd@.service.d/bascule.conf"):
+        with open(path, "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def started(apply):
+    """Notes what the OSD runs with, once it was seen to run: a restart of its own accord does not count."""
+    if has(STARTED, read_at_start()):
+        return None
+    if not apply:
+        return "it is not noted what it runs with"
+    put(STARTED, read_at_start())
+
+
+def unclean(cluster, of):
     """Why not all placement groups are active+clean; the word HEALTH_OK may be said before they are known."""
-    groups = status["pgmap"]
-    clean = sum(
-        state["count"]
-        for state in groups["pgs_by_state"]
-        if {"active", "clean"} <= set(state["state_name"].split("+"))
-    )
-    if status["osdmap"]["num_up_osds"] < len(of["nodes"]):
-        return f"{status['osdmap']['num_up_osds']} of {len(of['nodes'])} nodes keep data"
-    if groups["num_pgs"] == 0 or clean < groups["num_pgs"]:
-        return f"{clean} of {groups['num_pgs']} placement groups are active+clean"
+    osds = {one["osd"]: one for one in cluster.ask("osd dump")["osds"]}
+    up = sum(one["up"] for one in osds.values())
+    if up < len(of["nodes"]):
+        return f"{up} of {len(of['nodes'])} nodes keep data"
+    groups = cluster.ask("pg dump", dumpcontents=["pgs"])["pg_stats"]
+    clean = sum(is_clean(group, osds) for group in groups)
+    if not groups or clean < len(groups):
+        return f"{clean} of {len(groups)} placement groups are active+clean"
+
+
+def is_clean(group, osds):
+    """By a word from after the last start of each of its OSDs: what is told of it may be some seconds old."""
+    states = set(group["state"].split("+"))
+    theirs = [osds[one]["up_from"] for one in group["up"] if one in osds]
+    heard = len(theirs) == len(group["up"]) and int(group["reported_epoch"]) >= max(theirs)
+    return heard and {"active", "clean"} <= states and not {"stale", "inconsistent"} & states
 
 
 def up():
     """Whether the node keeps data, by its own word: that of the monitors may be from before a restart."""
-    own = number(settings())
+    state = state_of(number(settings()))
+    return None if state == "active" else f"it is {state}" if state else "it does not answer"
+
+
+def state_of(own):
+    """What an OSD of this machine says that it is; nothing, where it does not run."""
     try:
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(2)
@@ -309,20 +352,21 @@ def up():
             line.sendall(b'{"prefix": "status"}\0')
             with line.makefile("rb") as answer:
                 state = json.loads(answer.read(int.from_bytes(answer.read(4))))["state"]
-    except OSError as error:
-        return f"it does not answer: {error}"
+    except OSError:
+        return None
     except ValueError:
         # Between two states it has nothing to say.
-        return "it does not say yet what it is"
-    return None if state == "active" else f"it is {state}"
+        return "between two states"
+    return state
 
 
 def whole():
     """Whether all parts of all objects are where they belong; nothing to wait for while another node is away."""
     of = settings()
-    status = Cluster().ask("status")
+    cluster = Cluster()
+    status = cluster.ask("status")
     if status["osdmap"]["num_up_osds"] == len(of["nodes"]) and status["pgmap"]["num_pgs"] > 0:
-        return unclean(status, of)
+        return unclean(cluster, of)
 
 
 def mgr(apply):
@@ -351,13 +395,6 @@ def pools(apply):
     there = {pool["pool_name"]: pool for pool in cluster.ask("osd dump")["pools"]}
     nodes, parity = len(of["nodes"]), of["parity"]
     data = nodes - parity
-    if DATA_POOL in there:
-        made = cluster.ask("osd erasure-code-profile get", name="bascule")
-        if (int(made["k"]), int(made["m"])) != (data, parity):
-            raise Refused(
-                f"the store was made of {int(made['k']) + int(made['m'])} nodes of which {made['m']} may be lost, "
-                f"and cannot become one of {nodes} of which {parity} may"
-            )
     if complete(there, data):
         return None
     if not apply:
@@ -430,6 +467,14 @@ def ready():
 # --- status -------------------------------------------------------------------------------------------------------------
 
 
+def may_lose(of, status):
+    """How many nodes more; none, while objects lack other parts than those of nodes that are away."""
+    away = len(of["nodes"]) - status["osdmap"]["num_up_osds"]
+    groups = status["pgmap"]
+    lacks_others = groups.get("degraded_objects", 0) > groups.get("num_objects", 0) * away
+    return 0 if lacks_others else max(of["parity"] - away, 0)
+
+
 def seen(of, cluster):
     """The store as its members see it, and how whole it is."""
     status, dump, df = cluster.ask("status"), cluster.ask("osd dump"), cluster.ask("df")
@@ -457,6 +502,7 @@ def seen(of, cluster):
         "bytes_used": data.get("stored", 0),
         "bytes_free": data.get("max_avail", 0),
         "objects": data.get("objects", 0),
+        "may_lose": may_lose(of, status),
         "parts_missing": groups.get("degraded_objects", 0),
         "parts_misplaced": groups.get("misplaced_objects", 0),
         "objects_unfound": groups.get("unfound_objects", 0),
@@ -486,11 +532,14 @@ def metrics():
     if of["own"] in of["nodes"]:
         parts |= {"data": up() is None, "gateway": listens(of["members"][of["own"]], of["gateway_port"])}
     tell("part_up", "1 while this part of the member works.", [(f'{{part="{name}"}}', is_up) for name, is_up in parts.items()])
+    told, answers = None, False
     try:
-        told = seen(of, Cluster(10))
-    except Refused:
-        told = None
-    tell("majority", "1 while a majority of the monitors answers this member.", [("", told is not None)])
+        cluster = Cluster(10)
+        answers = bool(cluster.ask("quorum_status"))
+        told = seen(of, cluster)
+    except Refused as refused:
+        print(refused)
+    tell("majority", "1 while a majority of the monitors answers this member.", [("", answers)])
     if told:
         nodes = [node for node in told["nodes"] if "keeps_data" in node]
         each = [(f'{{node="{node["name"]}"}}', node) for node in nodes]
@@ -502,6 +551,7 @@ def metrics():
         members = [(f'{{member="{node["name"]}"}}', node["votes"]) for node in told["nodes"]]
         tell("member_votes", "1 while the member is one of the majority.", members)
         for name, what in [
+            ("may_lose", "How many nodes may be lost, beside those that are away."),
             ("bytes_used", "What objects hold."),
             ("bytes_free", "What can be written yet."),
             ("objects", "How many objects there are, as the store cuts them."),
@@ -515,7 +565,7 @@ def metrics():
 
 
 def main():
-    made = {"keys": keys, "mon": mon, "osd": osd, "mgr": mgr, "pools": pools, "gateway": gateway}
+    made = {"keys": keys, "mon": mon, "osd": osd, "mgr": mgr, "pools": pools, "gateway": gateway, "started": started}
     looks = {
         "voice": voice, "quorum": quorum, "may-stop": may_stop, "up": up, "whole": whole, "ready": ready,
         "status": status, "metrics": metrics, "grow": grow, "drain": drain,

@@ -190,7 +190,9 @@ fn cut_over(arguments: &Arguments) -> [String; 4] {
     [
         format!("to cut over: 1. have nobody write to `{}` at {} any more", arguments.bucket, arguments.from),
         "             2. run the same command once more: only what was written meanwhile is moved".to_owned(),
-        format!("             3. have your software use the bucket `{to}` here: `uses = [\"store\"]`, bascule deploy"),
+        format!(
+            "             3. have your software use the bucket `{to}` here: `uses = [\"store\"]`, bascule up, bascule deploy"
+        ),
         "             4. keep the other bucket until you have seen everything work".to_owned(),
     ]
 }

@@ -26,13 +26,11 @@ pub(super) async fn status(session: &Session) -> Result<Exit, Failed> {
             return Ok(Exit::Failed);
         }
     };
-    let away = seen.nodes.iter().filter(|node| node.keeps_data == Some(false)).count();
     let alerts = alerts(&seen, parity);
     for node in &seen.nodes {
         session.run.emit(Event::StoreNode(node.clone()));
     }
-    let may_lose = parity.saturating_sub(away) as u64;
-    session.run.emit(Event::Store(StoreStatus { may_lose, ..seen.store }));
+    session.run.emit(Event::Store(seen.store));
     let is_well = alerts.is_empty();
     for (severity, message) in alerts {
         session.run.emit(Event::Alert { severity, message });

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::lab::{events, incus, said};
+use crate::lab::{events, said};
 use site::{
     EDGES, Heard, KEY, Listeners, Request, Site, all, ask, get, in_an_hour, noise, signature, signed, signed_below,
 };
@@ -397,7 +397,7 @@ fn an_edge_that_is_killed_frozen_or_cut_off_is_done_without_and_comes_back() {
         ("nginx killed", |site, edge| drop(site.lab.shell(edge, "systemctl kill --signal=KILL nginx")), |_, _| {}),
         ("stopped", |site, edge| site.lab.incus(&["stop", "--force", edge]), |site, _| drop(site.lab.ok(&["up"]))),
         ("frozen", |site, edge| site.lab.incus(&["pause", edge]), |site, edge| site.lab.incus(&["resume", edge])),
-        ("cut off", |site, edge| link(site, edge, "down"), |site, edge| link(site, edge, "up")),
+        ("cut off", |site, edge| site.lab.cut_off(edge), |site, edge| site.lab.connect(edge)),
     ];
     for (n, (fault, begin, end)) in faults.into_iter().enumerate() {
         let edge = EDGES[n % 2];
@@ -419,13 +419,6 @@ fn an_edge_that_is_killed_frozen_or_cut_off_is_done_without_and_comes_back() {
     }
 }
 
-fn link(site: &Site, instance: &str, state: &str) {
-    let shown = incus(&["query", &format!("/1.0/instances/{instance}/state?project={}", site.lab.project())]);
-    let shown: Value = serde_json::from_str(&shown).unwrap();
-    let card = shown["network"]["eth0"]["host_name"].as_str().unwrap().to_owned();
-    assert!(Command::new("ip").args(["link", "set", &card, state]).status().unwrap().success());
-}
-
 #[test]
 fn an_edge_whose_disk_was_lost_is_brought_back_by_up() {
     let site = Site::up();
@@ -433,8 +426,7 @@ fn an_edge_whose_disk_was_lost_is_brought_back_by_up() {
     get(&signed(KEY, "/media/42/a.mp4"));
     let edge = site.keeper();
     site.lab.incus(&["stop", "--force", edge]);
-    site.lab.incus(&["config", "device", "remove", edge, &format!("{edge}-cache")]);
-    site.lab.incus(&["storage", "volume", "delete", "default", &format!("{edge}-cache")]);
+    site.lab.wipe_volume(edge, &format!("{edge}-cache"));
     site.lab.ok(&["up"]);
     site.wait_until_whole();
     assert!(get(&signed(KEY, "/media/42/a.mp4")).body == track);

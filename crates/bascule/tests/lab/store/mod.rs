@@ -51,13 +51,14 @@ fn what_is_past_its_days_goes() {
         radosgw-admin zone placement add --rgw-zone default --placement-id default-placement --storage-class COLD --data-pool cold";
     site.lab.ok(&["exec", "store-1", "--", "sh", "-c", tier]);
     config("set client.rgw rgw_lc_debug_interval 1");
-    site.change("[store]\ncold_tier = \"COLD\"\n");
+    site.change("[store]\nvolume = \"7GiB\"\ncold_tier = \"COLD\"\n");
     assert_eq!(site.lab.summary(&["up"])["failed"], 0);
     let gone = site.s3("tools", &["lifecycle"]);
     config("rm client.rgw rgw_lc_debug_interval");
-    site.change("");
+    site.change("[store]\nvolume = \"7GiB\"\n");
     assert_eq!(site.lab.summary(&["up"])["failed"], 0);
     assert!(gone.contains("are gone"), "{gone}");
+    assert_eq!(site.lab.summary(&["up"])["changed"], 0);
 }
 
 #[test]
@@ -94,8 +95,13 @@ fn a_node_that_is_frozen_or_cut_off_is_missed_by_nobody_and_returns_by_itself() 
     writes.go_on();
     site.lab.connect("store-1");
     site.wait_until_whole();
+    // The witness goes beside a node, and comes back by `up` alone, as the node does.
+    site.lab.incus(&["stop", "--force", "store-witness", "store-4"]);
+    writes.go_on();
+    assert_eq!(site.lab.summary(&["up"])["failed"], 0);
+    site.wait_until_whole();
     let read = writes.end();
-    println!("store: a node frozen, another cut off: {read}");
+    println!("store: a node frozen, another cut off, a third and the witness killed: {read}");
     assert_eq!(read["lost"], Value::Array(Vec::new()));
     assert_eq!(site.lab.summary(&["up"])["changed"], 0);
 }
@@ -234,19 +240,30 @@ fn a_change_rolls_through_the_nodes_and_a_key_is_replaced_while_somebody_writes(
     let site = Site::up();
     let writes = Writes::start(&site);
     writes.go_on();
-    site.change("[store]\ndetection = \"normal\"\n");
+    site.change("[store]\ndetection = \"normal\"\nvolume = \"7GiB\"\n");
     let summary = site.lab.summary(&["up"]);
     assert_eq!(summary["failed"], 0, "{summary}");
+    let told = events(&site.lab.run(&["store", "status", "--output", "json"]));
+    let nodes = told.iter().filter(|event| event["type"] == "store_node" && event["keeps_data"] == true);
+    let rooms: Vec<u64> = nodes.map(|node| node["bytes_total"].as_u64().unwrap()).collect();
+    assert!(rooms.len() == 4 && rooms.iter().all(|bytes| *bytes > 11 << 29), "{rooms:?}");
     let before = site.key("other");
     site.lab.ok(&["secrets", "rotate", "bascule/store/user/other"]);
-    site.change("");
+    site.change("[store]\nvolume = \"7GiB\"\n");
     let summary = site.lab.summary(&["up"]);
     assert_eq!(summary["failed"], 0, "{summary}");
     let read = writes.end();
     println!("store: two changes rolled through all nodes: {read}");
     assert_eq!((&read["lost"], &read["errors"]), (&Value::Array(Vec::new()), &Value::from(0)));
+    // What was settled when the store was made is refused before anything is touched.
+    site.change("[store]\nvolume = \"7GiB\"\nparity = 1\n");
+    let refused = site.lab.run(&["up"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("and cannot become one of 4 nodes of which 1 may be lost"), "{}", said(&refused));
+    site.change("[store]\nvolume = \"7GiB\"\n");
     assert!(site.s3("other", &["forbidden"]).contains("its own bucket is open"));
     let refused = site.s3_with(&before, &["forbidden"]);
     assert!(said(&refused).contains("InvalidAccessKeyId"), "{}", said(&refused));
+    assert_eq!(site.lab.summary(&["up"])["failed"], 0);
     assert_eq!(site.lab.summary(&["up"])["changed"], 0);
 }
