@@ -447,7 +447,7 @@ def drain():
     port = settings()["gateway_port"]
     rules = (
         "table inet bascule-drain { chain input { type filter hook input priority -10;"
-        f" tcp dport {port} ct state new reject with tcp reset; }} }}"
+        f" tcp dport {port} ct state new reject with tcp reset; }}; }}"
     )
     run("nft", rules)
     for _ in range(300):
