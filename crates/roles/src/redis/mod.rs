@@ -177,7 +177,8 @@ pub(crate) fn steps(
 fn metrics(own: &str) -> Result<Group, RoleError> {
     let mut group = Group::new("redis/metrics");
     group.packages("install the exporter", &["prometheus-redis-exporter"]);
-    let context = context! { own, authority => AUTHORITY_FILE };
+    group.scripts(&[("redis-exporter-password", include_str!("redis-exporter-password.sh"))]);
+    let context = context! { own, authority => AUTHORITY_FILE, password => script_path("redis-exporter-password") };
     let unit = render("redis-exporter.service.j2", include_str!("redis-exporter.service.j2"), context)?;
     group.step("unit", "have it ask this Redis", file(EXPORTER_DROP_IN, 0o644, unit));
     let inputs = [EXPORTER_DROP_IN, &format!("{CREDENTIALS}/member")];
