@@ -63,15 +63,17 @@ impl Facts {
         component: &'a str,
         colour: Option<Colour>,
     ) -> Vec<&'a Instance> {
-        let mut order: Vec<&Instance> = platform.replicas(component, colour).collect();
-        order.sort_by_key(|replica| self.runs(replica) && !self.out_of_rotation.contains(&replica.name));
-        order
+        self.serving_last(platform.replicas(component, colour))
     }
 
     /// All edges, in the order in which they change: the same.
     pub(crate) fn edges_down_first<'a>(&self, platform: &'a Platform) -> Vec<&'a Instance> {
-        let mut order: Vec<&Instance> = platform.edges().collect();
-        order.sort_by_key(|edge| self.runs(edge) && !self.out_of_rotation.contains(&edge.name));
+        self.serving_last(platform.edges())
+    }
+
+    fn serving_last<'a>(&self, instances: impl Iterator<Item = &'a Instance>) -> Vec<&'a Instance> {
+        let mut order: Vec<&Instance> = instances.collect();
+        order.sort_by_key(|instance| self.runs(instance) && !self.out_of_rotation.contains(&instance.name));
         order
     }
 

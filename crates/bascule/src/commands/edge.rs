@@ -1,13 +1,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bascule_incus::{Exec, Status};
+use bascule_incus::Status;
 use bascule_plan::event::{Event, Failure, Stream};
 use bascule_spec::Platform;
-use bytes::Bytes;
 use clap::{Args, Subcommand};
-use tokio::sync::mpsc;
 
+use super::exec::answered;
 use crate::cli::Common;
 use crate::failure::{Exit, Failed};
 use crate::setup::{Access, Session, session_after};
@@ -84,18 +83,10 @@ async fn forget(session: &Session, edge: &str, argv: &[String]) -> Option<Failur
         }
         Err(error) => return Some(failure(error.to_string(), "purge again")),
     }
-    let (sender, mut chunks) = mpsc::channel::<Bytes>(8);
-    let listen = async {
-        let mut said = Vec::new();
-        while let Some(chunk) = chunks.recv().await {
-            said.extend_from_slice(&chunk);
-        }
-        String::from_utf8_lossy(&said).trim().to_owned()
-    };
-    let (exited, said) = tokio::join!(session.incus.exec(project, edge, Exec::new(argv, TIMEOUT), sender), listen);
-    match exited {
+    match answered(session, edge, argv, TIMEOUT).await {
         Err(error) => Some(failure(error.to_string(), "purge again")),
-        Ok(exited) => {
+        Ok((exited, said)) => {
+            let said = String::from_utf8_lossy(&said).trim().to_owned();
             if !said.is_empty() {
                 let text = format!("{edge}: {said} gone\n");
                 let bytes = text.clone().into_bytes();

@@ -89,6 +89,26 @@ pub(crate) async fn piped(
     Ok(exited)
 }
 
+/// Runs a program without an input, and gives all that it says on standard output.
+pub(crate) async fn answered(
+    session: &Session,
+    instance: &str,
+    argv: &[String],
+    timeout: Duration,
+) -> Result<(Exited, Vec<u8>), bascule_incus::Error> {
+    let (stdout, mut chunks) = mpsc::channel::<Bytes>(8);
+    let listen = async {
+        let mut said = Vec::new();
+        while let Some(chunk) = chunks.recv().await {
+            said.extend_from_slice(&chunk);
+        }
+        said
+    };
+    let exec = session.incus.exec(&session.platform.incus.project, instance, Exec::new(argv, timeout), stdout);
+    let (exited, said) = tokio::join!(exec, listen);
+    Ok((exited?, said))
+}
+
 fn standard_input() -> Stdin {
     if std::io::stdin().is_terminal() {
         return Stdin::Bytes(Bytes::new());

@@ -369,18 +369,23 @@ def whole():
         return unclean(cluster, of)
 
 
-def mgr(apply):
-    own = settings()["own"]
-    folder, entity = f"{HOME}/mgr/ceph-{own}", f"mgr.{own}"
-    if has(f"{folder}/keyring", keyring(entity, "mgr")):
+def known(apply, kind, folder, entity, missing):
+    """A part that keeps nothing but its own key, by which the others know it."""
+    path = f"{HOME}/{folder}/keyring"
+    if has(path, keyring(entity, kind)):
         return None
     if not apply:
-        return "there is no manager yet"
+        return missing
     on_volume()
-    Cluster().know(entity, "mgr")
-    os.makedirs(folder, mode=0o750, exist_ok=True)
-    shutil.chown(folder, "ceph", "ceph")
-    put(f"{folder}/keyring", keyring(entity, "mgr"))
+    Cluster().know(entity, kind)
+    os.makedirs(os.path.dirname(path), mode=0o750, exist_ok=True)
+    shutil.chown(os.path.dirname(path), "ceph", "ceph")
+    put(path, keyring(entity, kind))
+
+
+def mgr(apply):
+    own = settings()["own"]
+    return known(apply, "mgr", f"mgr/ceph-{own}", f"mgr.{own}", "there is no manager yet")
 
 
 def complete(pools, data):
@@ -430,16 +435,7 @@ def pools(apply):
 
 def gateway(apply):
     own = settings()["own"]
-    folder, entity = f"{HOME}/radosgw/ceph-rgw.{own}", f"client.rgw.{own}"
-    if has(f"{folder}/keyring", keyring(entity, "rgw")):
-        return None
-    if not apply:
-        return "there is no gateway yet"
-    on_volume()
-    Cluster().know(entity, "rgw")
-    os.makedirs(folder, mode=0o750, exist_ok=True)
-    shutil.chown(folder, "ceph", "ceph")
-    put(f"{folder}/keyring", keyring(entity, "rgw"))
+    return known(apply, "rgw", f"radosgw/ceph-rgw.{own}", f"client.rgw.{own}", "there is no gateway yet")
 
 
 def drain():

@@ -1,12 +1,10 @@
 //! The edge cache, between load balancers and the store.
 
 use bascule_plan::{LineItem, Plan, Resource};
-use bascule_spec::{
-    Access, Bucket, Detection, Edge, ExternalStore, Platform, Role, Store, StoreCluster, StoreEngine, Topology,
-};
+use bascule_spec::{Access, Edge, ExternalStore, Platform, Role, StoreEngine, Topology};
 
 use super::files::text;
-use super::platforms::{fingerprint, instance, platform, running};
+use super::platforms::{fingerprint, instance, platform, running, store};
 use crate::{Existing, Facts, purge, renewal, up};
 
 /// A shop whose API signs URLs, with two load balancers.
@@ -14,25 +12,7 @@ fn shop() -> Platform {
     let mut platform = platform(Topology::MultiInstance, 2, &[2]);
     platform.load_balancer.address = Some("10.20.0.9".parse().unwrap());
     platform.components[0].secrets.insert("media_key".into());
-    let bucket = Bucket {
-        name: "tracks".into(),
-        access: [("edge".to_owned(), Access::Read)].into(),
-        versioning: false,
-        keep_noncurrent_days: 30,
-        abort_uploads_days: 7,
-        expire_days: None,
-        cold: None,
-        quota_bytes: None,
-        cors_origins: Vec::new(),
-    };
-    let cluster = StoreCluster {
-        volume: "20GiB".into(),
-        volume_bytes: 20 << 30,
-        parity: 1,
-        detection: Detection::Fast,
-        port: 9000,
-    };
-    platform.store = Some(Store { engine: StoreEngine::Ceph(cluster), buckets: vec![bucket] });
+    platform.store = Some(store(1, "tracks", [("edge".to_owned(), Access::Read)]));
     platform.edge = Some(Edge {
         bucket: "tracks".into(),
         routes: vec!["/media/".into(), "/api/v1/tracks/".into()],

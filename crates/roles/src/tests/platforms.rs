@@ -85,15 +85,11 @@ fn share_an_address(platform: &mut Platform) {
     platform.load_balancer.tls = Some(Tls { port: 443, certificate });
 }
 
-/// Adds Redis and an object store, which the API uses.
-pub(super) fn with_services(mut platform: Platform) -> Platform {
-    share_an_address(&mut platform);
-    platform.redis =
-        Some(Redis { volume: "1GiB".into(), data_max_bytes: 1 << 28, when_full: bascule_spec::WhenFull::Refuse });
-    let access = [("api".to_owned(), Access::Write), ("build".to_owned(), Access::Read)].into();
-    let media = Bucket {
-        name: "media".into(),
-        access,
+/// An object store of the platform's own, with one bucket.
+pub(super) fn store<const USERS: usize>(parity: usize, bucket: &str, access: [(String, Access); USERS]) -> Store {
+    let bucket = Bucket {
+        name: bucket.into(),
+        access: access.into(),
         versioning: true,
         keep_noncurrent_days: 30,
         abort_uploads_days: 7,
@@ -102,14 +98,18 @@ pub(super) fn with_services(mut platform: Platform) -> Platform {
         quota_bytes: None,
         cors_origins: Vec::new(),
     };
-    let cluster = StoreCluster {
-        volume: "10GiB".into(),
-        volume_bytes: 10 << 30,
-        parity: 2,
-        detection: Detection::Fast,
-        port: 9000,
-    };
-    platform.store = Some(Store { engine: StoreEngine::Ceph(cluster), buckets: vec![media] });
+    let cluster =
+        StoreCluster { volume: "10GiB".into(), volume_bytes: 10 << 30, parity, detection: Detection::Fast, port: 9000 };
+    Store { engine: StoreEngine::Ceph(cluster), buckets: vec![bucket] }
+}
+
+/// Adds Redis and an object store, which the API uses.
+pub(super) fn with_services(mut platform: Platform) -> Platform {
+    share_an_address(&mut platform);
+    platform.redis =
+        Some(Redis { volume: "1GiB".into(), data_max_bytes: 1 << 28, when_full: bascule_spec::WhenFull::Refuse });
+    let access = [("api".to_owned(), Access::Write), ("build".to_owned(), Access::Read)];
+    platform.store = Some(store(2, "media", access));
     for component in platform.components.iter_mut().filter(|component| component.name == "api") {
         component.uses = [Service::Redis, Service::Store].into();
     }

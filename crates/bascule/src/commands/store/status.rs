@@ -1,12 +1,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bascule_incus::{Exec, Stdin};
 use bascule_plan::event::{Event, Failure, Severity, StoreNode, StoreStatus};
-use bytes::Bytes;
 use serde::Deserialize;
-use tokio::sync::mpsc;
 
+use super::super::exec::answered;
 use super::own;
 use crate::failure::{Exit, Failed};
 use crate::setup::Session;
@@ -54,25 +52,13 @@ struct Seen {
 async fn ask(session: &Session) -> Result<Seen, String> {
     let mut last = "none of them runs".to_owned();
     for member in session.platform.store_members() {
-        let (stdout, mut chunks) = mpsc::channel::<Bytes>(8);
         let argv = ["/usr/local/lib/bascule/store".to_owned(), "status".to_owned()];
-        let mut exec = Exec::new(&argv, Duration::from_secs(30));
-        exec.stdin = Stdin::Bytes(Bytes::new());
-        let listen = async {
-            let mut said = Vec::new();
-            while let Some(chunk) = chunks.recv().await {
-                said.extend_from_slice(&chunk);
-            }
-            said
-        };
-        let exec = session.incus.exec(&session.platform.incus.project, &member.name, exec, stdout);
-        let (exited, said) = tokio::join!(exec, listen);
-        last = match exited {
-            Ok(exited) if exited.code == 0 => match serde_json::from_slice(&said) {
+        last = match answered(session, &member.name, &argv, Duration::from_secs(30)).await {
+            Ok((exited, said)) if exited.code == 0 => match serde_json::from_slice(&said) {
                 Ok(seen) => return Ok(seen),
                 Err(error) => format!("{}: {error}", member.name),
             },
-            Ok(exited) => format!("{}: {}", member.name, exited.stderr_tail.trim()),
+            Ok((exited, _)) => format!("{}: {}", member.name, exited.stderr_tail.trim()),
             Err(error) => format!("{}: {error}", member.name),
         };
     }
