@@ -95,6 +95,7 @@ impl Failed {
             Self::Release(error) => match error {
                 ReleaseError::Artifact(_)
                 | ReleaseError::NotUp { .. }
+                | ReleaseError::SecretNotBrought { .. }
                 | ReleaseError::NothingToRollBackTo { .. }
                 | ReleaseError::Addresses(_) => Exit::Input,
                 _ => Exit::Failed,
@@ -172,6 +173,9 @@ impl Failed {
             }
             Self::Incus(IncusError::Credential { .. }) => "is it the right file, and whole?".to_owned(),
             Self::Release(ReleaseError::NotUp { .. }) => "run `bascule up` first".to_owned(),
+            Self::Release(ReleaseError::SecretNotBrought { .. }) => {
+                "run `bascule up` first: services get to know a new secret before anybody comes with it".to_owned()
+            }
             Self::Release(ReleaseError::Artifact(_)) => {
                 "build the release first, or name another folder in [release] artifacts".to_owned()
             }

@@ -1,5 +1,7 @@
 //! One line, walked from top to bottom.
 
+use std::collections::BTreeMap;
+
 use bascule_plan::agent::{BLOB_DIR, Evidence, Mode, Outcome, Report};
 use bascule_plan::event::{Event, Failure};
 use bascule_plan::{Line, LineItem, MachineAction, Resource, Step, World};
@@ -57,7 +59,7 @@ impl Run {
             return Err(Stopped::Unasked(failure.clone()));
         }
         if may_skip(line, checked) {
-            self.report_unchanged(line, checked);
+            self.report_unchanged(line, line.steps(), checked);
             line.items.iter().for_each(|item| match item {
                 LineItem::Reach(milestone) => board.reach(milestone),
                 LineItem::Take(lease) => board.pass(lease, &line.instance),
@@ -80,16 +82,26 @@ impl Run {
         };
         let reached = |what| self.emit(Event::Reached { instance: instance.to_owned(), what });
         let mut items = line.items.as_slice();
+        // A lease that is not taken, since all is right that is done while it is held.
+        let mut passed: Option<&str> = None;
         while let Some(first) = items.first() {
             let steps: Vec<Step> = items.iter().map_while(LineItem::step).cloned().collect();
             items = &items[steps.len().max(1)..];
             match first {
+                LineItem::Take(lease) if passed.is_some() || is_right_within(lease, items, checked) => {
+                    board.pass(lease, instance);
+                    passed = passed.or(Some(lease));
+                }
+                LineItem::Release(lease) if passed.is_some() => passed = passed.filter(|passed| *passed != lease),
+                LineItem::Step(_) if passed.is_some() => self.report_unchanged(line, &steps, checked),
+                LineItem::Await(_) if passed.is_some() => {}
+                LineItem::AwaitFor { steps, .. } if steps.iter().all(|step| checked.is_step_unchanged(step)) => {}
                 LineItem::Step(_) => self.apply_steps(line, checked, &steps).await?,
                 LineItem::Reach(milestone) => {
                     board.reach(milestone);
                     reached(milestone.clone());
                 }
-                LineItem::Await(milestone) => {
+                LineItem::Await(milestone) | LineItem::AwaitFor { milestone, .. } => {
                     board.reached(milestone, |reason| waiting(milestone, reason)).await.map_err(Stopped::HeldBack)?
                 }
                 LineItem::Take(lease) => {
@@ -105,18 +117,20 @@ impl Run {
         Ok(())
     }
 
-    fn report_unchanged(&self, line: &Line, checked: &CheckedLine) {
-        for (step, Finding { reason, .. }) in line.steps().zip(&checked.findings) {
-            self.step_ended(&line.instance, step, Outcome::Unchanged, reason.clone(), 0, Evidence::default());
+    fn report_unchanged<'a>(&self, line: &Line, steps: impl IntoIterator<Item = &'a Step>, checked: &CheckedLine) {
+        let found: BTreeMap<&str, &Finding> =
+            checked.findings.iter().map(|finding| (finding.id.as_str(), finding)).collect();
+        for step in steps {
+            let reason = found.get(step.id.as_str()).map(|finding| finding.reason.clone()).unwrap_or_default();
+            self.step_ended(&line.instance, step, Outcome::Unchanged, reason, 0, Evidence::default());
         }
     }
 
     /// An instance that was merely started could not be asked before what it has. What is unpacked there already need not
-    /// be brought, and whoever runs this may not even have it.
+    /// be brought, and whoever runs this may not even have it; and nobody need wait for what is right.
     async fn ask_started(&self, line: &Line) -> Result<Option<CheckedLine>, EngineError> {
         let is_started = line.machine.as_ref().is_some_and(|machine| machine.action == MachineAction::Start);
-        let has_archives = line.steps().any(|step| matches!(step.resource, Resource::Archive(_)));
-        if !is_started || !has_archives {
+        if !is_started {
             return Ok(None);
         }
         Ok(Some(CheckedLine { findings: self.ask(line).await?, ..CheckedLine::default() }))
@@ -174,6 +188,12 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// Whether all is right that comes before a lease is given back, so that the lease need not be taken.
+fn is_right_within(lease: &str, items: &[LineItem], checked: &CheckedLine) -> bool {
+    let held = items.iter().take_while(|item| !matches!(item, LineItem::Release(released) if released == lease));
+    held.filter_map(LineItem::step).all(|step| checked.is_step_unchanged(&step.id))
 }
 
 /// A line that was found right as a whole, and does not look at what other lines change.

@@ -17,6 +17,8 @@ pub enum PlanError {
     DuplicateMilestone(Milestone),
     #[error("{instance} waits for `{milestone}`, which no line reaches")]
     UnknownMilestone { instance: String, milestone: Milestone },
+    #[error("{instance} waits for `{milestone}` for the sake of `{step}`, which does not come after it")]
+    NothingToWaitFor { instance: String, milestone: Milestone, step: String },
     #[error("{instance} takes the lease `{lease}`, which the plan does not know")]
     UnknownLease { instance: String, lease: String },
     #[error("{instance} does not take and release the lease `{lease}` once each, in this order")]
@@ -33,6 +35,7 @@ impl Plan {
     pub fn check(&self) -> Result<(), Vec<PlanError>> {
         let mut errors = self.duplicates();
         errors.extend(self.unknown_milestones());
+        errors.extend(self.waits_for_nothing());
         errors.extend(self.wrong_leases());
         if errors.is_empty() {
             errors.extend(Waits::new(self).cycle().map(PlanError::Cycle));
@@ -89,13 +92,31 @@ impl Plan {
     fn unknown_milestones(&self) -> impl Iterator<Item = PlanError> {
         let reached: BTreeSet<&Milestone> = self.reached().map(|(milestone, _)| milestone).collect();
         self.lines.iter().flat_map(|line| line.items.iter().map(move |item| (line, item))).filter_map(
-            move |(line, item)| match item {
-                LineItem::Await(milestone) if !reached.contains(milestone) => {
-                    Some(PlanError::UnknownMilestone { instance: line.instance.clone(), milestone: milestone.clone() })
-                }
-                _ => None,
+            move |(line, item)| {
+                let milestone = item.awaited().filter(|milestone| !reached.contains(milestone))?.clone();
+                Some(PlanError::UnknownMilestone { instance: line.instance.clone(), milestone })
             },
         )
+    }
+
+    /// Where a line waits for the sake of steps that it does not have, or that it did before.
+    fn waits_for_nothing(&self) -> Vec<PlanError> {
+        let mut errors = Vec::new();
+        for line in &self.lines {
+            for (n, item) in line.items.iter().enumerate() {
+                let LineItem::AwaitFor { milestone, steps } = item else { continue };
+                let later: BTreeSet<&str> =
+                    line.items[n..].iter().filter_map(LineItem::step).map(|step| step.id.as_str()).collect();
+                errors.extend(steps.iter().filter(|step| !later.contains(step.as_str())).map(|step| {
+                    PlanError::NothingToWaitFor {
+                        instance: line.instance.clone(),
+                        milestone: milestone.clone(),
+                        step: step.clone(),
+                    }
+                }));
+            }
+        }
+        errors
     }
 
     fn wrong_leases(&self) -> Vec<PlanError> {
@@ -127,7 +148,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{awaits, lease, line, plan, reaches, releases, step, takes};
+    use crate::testing::{awaits, awaits_for, lease, line, plan, reaches, releases, step, takes};
 
     #[test]
     fn a_plan_without_mistakes_passes() {
@@ -145,6 +166,7 @@ mod tests {
                 line("a", [step("r/g/1"), step("r/g/1"), takes("unknown"), releases("unknown")]),
                 line("a", [awaits("nowhere"), reaches("m"), reaches("m")]),
                 line("b", [releases("l"), takes("l")]),
+                line("c", [step("r/g/1"), awaits_for("m", &["r/g/1"])]),
             ],
             [lease("l", 1, [])],
         );
@@ -156,6 +178,7 @@ mod tests {
                 "there is more than one line for a",
                 "the milestone `m` is reached more than once, so nobody can tell what it says",
                 "a waits for `nowhere`, which no line reaches",
+                "c waits for `m` for the sake of `r/g/1`, which does not come after it",
                 "a takes the lease `unknown`, which the plan does not know",
                 "b does not take and release the lease `l` once each, in this order",
             ]
@@ -221,7 +244,9 @@ mod tests {
                         reached.insert(milestone.as_str());
                         true
                     }
-                    LineItem::Await(milestone) => reached.contains(milestone.as_str()),
+                    LineItem::Await(milestone) | LineItem::AwaitFor { milestone, .. } => {
+                        reached.contains(milestone.as_str())
+                    }
                     LineItem::Take(name) => {
                         let (so_far, held) = taken.entry(name).or_default();
                         let may = plan.takers(name)[*so_far] == line.instance && *held < plan.leases[name].capacity;

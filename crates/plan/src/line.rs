@@ -107,6 +107,12 @@ pub enum LineItem {
     Reach(Milestone),
     /// Holds this line until another reached the milestone.
     Await(Milestone),
+    /// The same for the sake of steps that come later in this line: where the check found them right, nobody is waited for.
+    AwaitFor {
+        milestone: Milestone,
+        /// Their ids.
+        steps: Vec<String>,
+    },
     /// Takes a lease; held until the matching `Release`.
     Take(String),
     Release(String),
@@ -116,6 +122,14 @@ impl LineItem {
     /// The step, where the item is one.
     pub fn step(&self) -> Option<&Step> {
         if let Self::Step(step) = self { Some(step) } else { None }
+    }
+
+    /// The milestone that has to be reached by another line, where the item waits for one.
+    pub fn awaited(&self) -> Option<&Milestone> {
+        match self {
+            Self::Await(milestone) | Self::AwaitFor { milestone, .. } => Some(milestone),
+            _ => None,
+        }
     }
 }
 

@@ -32,7 +32,7 @@ impl Plan {
     /// Keeps some steps. Lines that keep nothing are left out.
     ///
     /// Of a line that is kept in part, a milestone stays when the step right before it does, and a wait when the step
-    /// right after it does; a lease stays as long as it holds a step, and so does what is waited for while it is held. Waits for milestones that nobody reaches any more
+    /// right after it does, or one for whose sake it waits; a lease stays as long as it holds a step, and so does what is waited for while it is held. Waits for milestones that nobody reaches any more
     /// are dropped.
     #[must_use]
     pub fn keeping(&self, keeps: impl Fn(&Line, &Step) -> bool) -> Self {
@@ -48,7 +48,7 @@ impl Plan {
             .filter_map(|item| if let LineItem::Reach(milestone) = item { Some(milestone.clone()) } else { None })
             .collect();
         for line in &mut narrowed.lines {
-            line.items.retain(|item| !matches!(item, LineItem::Await(milestone) if !reached.contains(milestone)));
+            line.items.retain(|item| item.awaited().is_none_or(|milestone| reached.contains(milestone)));
         }
         let takers: Vec<(String, Vec<String>)> = (self.leases.keys())
             .map(|name| (name.clone(), narrowed.takers(name).into_iter().map(str::to_owned).collect()))
@@ -88,6 +88,7 @@ impl Line {
             LineItem::Step(step) => keeps(step),
             LineItem::Reach(_) => kept(self.items[..n].iter().rfind(is_step)),
             LineItem::Await(_) => kept(self.items[n..].iter().find(is_step)) || self.leases_at(n).any(&holds_kept),
+            LineItem::AwaitFor { steps, .. } => self.steps().any(|step| steps.contains(&step.id) && keeps(step)),
             LineItem::Take(lease) | LineItem::Release(lease) => holds_kept(lease),
         };
         let items = self.items.iter().enumerate().filter(|(n, item)| keep((*n, item))).map(|(_, item)| item.clone());
@@ -129,7 +130,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::testing::{awaits, lease, line, plan, reaches, releases, step, takes};
+    use crate::testing::{awaits, awaits_for, lease, line, plan, reaches, releases, step, takes};
 
     fn two_lines() -> Plan {
         plan(
@@ -192,6 +193,16 @@ mod tests {
         let narrowed = whole.keeping(|_, step| step.id != "component/cleanup/old");
         assert_eq!(narrowed.lines[0].items[3], awaits("api-1: in rotation"));
         assert_eq!(narrowed.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_wait_goes_with_the_steps_for_whose_sake_it_is() {
+        let items = [step("store/keys/key"), reaches("keys")];
+        let waits = [awaits_for("keys", &["edge/keys/store"]), step("edge/keys/folder"), step("edge/keys/store")];
+        let whole = plan([line("store-1", items), line("edge-1", waits.clone())], []);
+        let kept = |id: &str| whole.keeping(|line, step| line.instance == "store-1" || step.id == id).lines[1].clone();
+        assert_eq!(kept("edge/keys/store").items, [waits[0].clone(), waits[2].clone()]);
+        assert_eq!(kept("edge/keys/folder").items, [waits[1].clone()]);
     }
 
     #[test]

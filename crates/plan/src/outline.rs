@@ -54,6 +54,9 @@ impl fmt::Display for LineItem {
             Self::Step(step) => write!(f, "{}: {} [{}]", step.id, step.title, step.resource),
             Self::Reach(milestone) => write!(f, "-> reach `{milestone}`"),
             Self::Await(milestone) => write!(f, "<- wait for `{milestone}`"),
+            Self::AwaitFor { milestone, steps } => {
+                write!(f, "<- before {}: wait for `{milestone}`", steps.join(", "))
+            }
             Self::Take(lease) => write!(f, "-> take the lease `{lease}`"),
             Self::Release(lease) => write!(f, "<- give back the lease `{lease}`"),
         }

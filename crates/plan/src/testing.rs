@@ -66,6 +66,13 @@ pub(crate) fn awaits(milestone: &str) -> LineItem {
     LineItem::Await(milestone.into())
 }
 
+pub(crate) fn awaits_for(milestone: &str, steps: &[&str]) -> LineItem {
+    LineItem::AwaitFor {
+        milestone: milestone.into(),
+        steps: steps.iter().map(|step| (*step).to_owned()).collect(),
+    }
+}
+
 pub(crate) fn takes(lease: &str) -> LineItem {
     LineItem::Take(lease.into())
 }

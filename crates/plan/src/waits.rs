@@ -19,7 +19,7 @@ impl<'a> Waits<'a> {
         let mut across: BTreeMap<Place, Vec<Place>> = BTreeMap::new();
         for (l, line) in plan.lines.iter().enumerate() {
             for (i, item) in line.items.iter().enumerate() {
-                if let LineItem::Await(milestone) = item {
+                if let Some(milestone) = item.awaited() {
                     across.entry((l, i)).or_default().extend(reached.get(milestone));
                 }
             }

@@ -13,6 +13,7 @@ pub async fn deploy(context: &Context<'_>, commit: &Commit) -> Result<(), Releas
     let artifacts = Folder(context.platform.release.artifacts.clone()).release(context.platform, commit)?;
     let facts = observe(context.run, context.platform).await?;
     require_up(context, &facts)?;
+    require_secrets(context, &facts).await?;
     let colour = target(context, &facts, commit, &artifacts);
     let entry = history::begin(context, "deploy", commit, colour.map(Colour::as_str)).await?;
     let release = release_to(context, facts, colour, commit, artifacts);
@@ -233,4 +234,19 @@ pub(crate) fn require_up(context: &Context<'_>, facts: &Facts) -> Result<(), Rel
         context.run.note(format!("{name} does not run and is left behind: `bascule up` brings it back"));
     }
     Ok(())
+}
+
+/// A release brings replicas the secrets of today, and the services those by which they know them are `up`'s to bring.
+pub(crate) async fn require_secrets(context: &Context<'_>, facts: &Facts) -> Result<(), ReleaseError> {
+    let plan = bascule_roles::service_secrets(context.platform, facts)?;
+    if plan.lines.is_empty() {
+        return Ok(());
+    }
+    let checked = context.run.check(&plan).await?;
+    match checked.differing_on(&plan).next() {
+        Some((instance, step)) => {
+            Err(ReleaseError::SecretNotBrought { instance: instance.to_owned(), step: step.to_owned() })
+        }
+        None => Ok(()),
+    }
 }

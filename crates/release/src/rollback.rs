@@ -2,7 +2,7 @@ use bascule_engine::Converged;
 use bascule_roles::{ColourState, Facts};
 use bascule_spec::{Colour, Topology};
 
-use crate::deploy::{release_to, require_up, switch};
+use crate::deploy::{release_to, require_secrets, require_up, switch};
 use crate::{Commit, Context, Folder, Outcome, ReleaseError, history, observe};
 
 /// Goes back: to the other colour, which still holds what it served, or (without colours) to the commit before.
@@ -10,6 +10,7 @@ pub async fn rollback(context: &Context<'_>) -> Result<(), ReleaseError> {
     let facts = observe(context.run, context.platform).await?;
     require_up(context, &facts)?;
     if context.platform.load_balancer.topology == Topology::MultiInstance {
+        require_secrets(context, &facts).await?;
         let commit = previous_commit(context).await?;
         let artifacts = Folder(context.platform.release.artifacts.clone()).release(context.platform, &commit)?;
         let entry = history::begin(context, "rollback", &commit, None).await?;

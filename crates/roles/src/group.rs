@@ -48,6 +48,13 @@ impl Group {
         self.items.push(LineItem::Await(milestone));
     }
 
+    /// The same for the sake of later steps of this group, of which the ids are given: where they are right, nobody is
+    /// waited for.
+    pub(crate) fn wait_for_the_sake_of(&mut self, steps: &[&str], milestone: Milestone) {
+        let steps = steps.iter().map(|step| format!("{}/{step}", self.name)).collect();
+        self.items.push(LineItem::AwaitFor { milestone, steps });
+    }
+
     pub(crate) fn packages(&mut self, title: &str, names: &[&str]) {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         self.step("packages", title, Resource::Packages(Packages { names }));

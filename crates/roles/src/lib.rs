@@ -31,5 +31,5 @@ pub use host::{ClientCertificate, HostFacts, host_up};
 pub use load_balancer::OWN_FRONT_CERTIFICATE;
 pub use verbs::{
     catch_up, drain, due, due_or_out_of_rotation, health, out_of_rotation, prepare, probe, renewal, roll, rotation,
-    switch, switchover, up,
+    service_secrets, switch, switchover, up,
 };

@@ -150,7 +150,7 @@ impl Chaos {
             Some(Planted::SilentPlan) if is_shown => {
                 for line in &mut plan.lines {
                     line.items
-                        .retain(|item| item.step().is_none_or(|step| step.id != "component/base/credential-token"));
+                        .retain(|item| item.step().is_none_or(|step| step.id != "component/service/credential-token"));
                 }
             }
             Some(Planted::StaleSecrets) => {

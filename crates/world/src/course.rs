@@ -52,9 +52,19 @@ pub(crate) struct Disturbance {
 
 pub(crate) const MILLION: u64 = 1_000_000;
 const COMMITS: [&str; 4] = ["a", "b", "c", "d"];
-const FILES: [&str; 3] =
-    ["/etc/default/prometheus-node-exporter", "/etc/apt/apt.conf.d/60bascule-updates", "/etc/haproxy/haproxy.cfg"];
-const UNITS: [&str; 3] = ["fail2ban.service", "prometheus-node-exporter.service", "haproxy.service"];
+const FILES: [&str; 4] = [
+    "/etc/default/prometheus-node-exporter",
+    "/etc/apt/apt.conf.d/60bascule-updates",
+    "/etc/haproxy/haproxy.cfg",
+    "/etc/redis/bascule.conf",
+];
+const UNITS: [&str; 5] = [
+    "fail2ban.service",
+    "prometheus-node-exporter.service",
+    "haproxy.service",
+    "redis-server.service",
+    "redis-sentinel.service",
+];
 
 const HOST_FILES: [&str; 4] = [
     "/etc/bascule/firewall.nft",
@@ -181,6 +191,10 @@ default = true
     }
     if dice.one_in(3) {
         text.push_str("\n[load_balancer.tls]\nnames = [\"shop.example\"]\n");
+    }
+    if dice.one_in(4) {
+        text = text.replace("secrets = [\"token\"]", "secrets = [\"token\"]\nuses = [\"redis\"]");
+        text.push_str("\n[redis]\n");
     }
     if dice.one_in(3) {
         let _ = write!(text, "\n[group.tools]\ninstances = {}\n", 1 + dice.below(2));

@@ -138,9 +138,10 @@ impl Model {
         Ok(())
     }
 
-    /// A member that takes part.
+    /// A member that takes part: until it has all data, nobody counts on it.
     pub(crate) fn is_member_up(&self, member: &Instance) -> bool {
-        self.running(member).is_some_and(|it| it.is_active(SERVER) && it.is_active(SENTINEL))
+        let serves = |it: Machine| it.is_active(SERVER) && it.is_active(SENTINEL) && it.content(COMPLETE).is_some();
+        self.running(member).is_some_and(serves)
     }
 }
 

@@ -156,6 +156,17 @@ impl Lab {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
+    /// Runs `up` while an instance is stopped and cannot be started; gives the instances of which failures are told.
+    pub(crate) fn up_without(&self, instance: &str) -> Vec<String> {
+        self.incus(&["stop", "--force", instance]);
+        self.incus(&["config", "device", "add", instance, "lost", "unix-char", "source=/dev/lost"]);
+        let output = self.run(&["up", "--output", "json"]);
+        self.incus(&["config", "device", "remove", instance, "lost"]);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        let failures = events(&output).into_iter().filter(|event| event["type"] == "failure");
+        failures.map(|event| event["instance"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// Asks Incus for something in the environment's project.
     pub(crate) fn incus(&self, arguments: &[&str]) {
         incus(&[arguments, &["--project", &self.project()]].concat());

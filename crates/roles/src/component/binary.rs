@@ -12,13 +12,8 @@ use crate::{Facts, RoleError, redis, store};
 pub(super) fn base(platform: &Platform, component: &Component, facts: &Facts) -> Result<Group, RoleError> {
     let mut group = Group::new("component/base");
     group.step("credentials", "make room for secrets", directory(format!("{}/credentials", etc(component)), 0o700));
-    for (name, secret) in credentials(platform, component) {
-        group.step(
-            format!("credential-{name}"),
-            format!("put the secret {secret} in place"),
-            secret_file(credential(component, &name), facts.secret(&secret)?),
-        );
-    }
+    // They are put in place with a release; that one has no value is told before there is any.
+    credentials(platform, component).iter().try_for_each(|(_, secret)| facts.secret(secret).map(drop))?;
     // All of it names other instances, whose addresses never move.
     if !component.uses.is_empty() {
         let mut variables = Vec::new();
@@ -77,9 +72,24 @@ struct Context<'a> {
     privileged_port: bool,
 }
 
-/// Adds what takes the program out of service for a moment; answers with its unit. The environment is part of that, not
-/// of the preparation: it names the commit, and a program that crashes in between must not come back with another's.
-pub(super) fn run(group: &mut Group, component: &Component, instance: &str, commit: &str) -> String {
+/// Adds what takes the program out of service for a moment; answers with its unit. Environment and secrets are part of
+/// that, not of the preparation: they go with the commit and with who accepts them, and a program that crashes in between
+/// must not come back with others.
+pub(super) fn run(
+    group: &mut Group,
+    platform: &Platform,
+    facts: &Facts,
+    component: &Component,
+    instance: &str,
+    commit: &str,
+) -> Result<String, RoleError> {
+    for (name, secret) in credentials(platform, component) {
+        group.step(
+            credential_step(&name),
+            format!("put the secret {secret} in place"),
+            secret_file(credential(component, &name), facts.secret(&secret)?),
+        );
+    }
     let text = environment(component, instance, commit);
     group.step("environment", "tell it where it is and what it runs", file(environment_file(component), 0o644, text));
     let mut inputs =
@@ -90,7 +100,12 @@ pub(super) fn run(group: &mut Group, component: &Component, instance: &str, comm
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
     let unit = unit(component);
     group.step("run", format!("run {}", component.name), running(&unit, &inputs, &[]));
-    unit
+    Ok(unit)
+}
+
+/// The step that puts a secret in place, in the group that runs the program.
+pub(super) fn credential_step(name: &str) -> String {
+    format!("credential-{name}")
 }
 
 /// A file for `EnvironmentFile=`: the platform's own variables first, so that nothing can be taken for them.
@@ -134,7 +149,8 @@ fn names(component: &Component) -> Vec<String> {
     component.secrets.iter().cloned().chain(of_services).collect()
 }
 
-fn credential_of(service: Service) -> &'static str {
+/// By which name a component reads its secret for a service.
+pub(super) fn credential_of(service: Service) -> &'static str {
     match service {
         Service::Redis => "redis",
         Service::Store => "store",

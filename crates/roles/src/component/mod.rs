@@ -25,11 +25,11 @@ mod binary;
 mod static_site;
 
 use bascule_plan::{Archive, LineItem, Milestone, OnTimeout, Probe, Resource};
-use bascule_spec::{Component, ComponentKind, Instance, Platform, Role};
+use bascule_spec::{Component, ComponentKind, Instance, Platform, Role, Service};
 
 use crate::facts::ColourRelease;
 use crate::group::{Group, command_on, script_path, symlink, wait};
-use crate::{Facts, RoleError, certificates, line};
+use crate::{Facts, RoleError, certificates, edge, line, redis, store};
 
 /// Releases kept beside the current one, for a look and for a way back.
 const RELEASES_KEPT: &str = "3";
@@ -69,6 +69,8 @@ pub(crate) fn url(component: &Component, host: impl std::fmt::Display, path: &st
 /// What makes a replica run a release. Everything that takes it out of service is done while it holds its pool's lease,
 /// which it gives back when `load_balancers` send it requests again.
 pub(crate) fn release(
+    platform: &Platform,
+    facts: &Facts,
     component: &Component,
     replica: &Instance,
     release: &ColourRelease,
@@ -96,8 +98,8 @@ pub(crate) fn release(
     let mut group = Group::new("component/service");
     // Where nobody sends it requests yet, it need not wait for its turn.
     let in_service = !gates.load_balancers.is_empty();
-    for milestone in &gates.after {
-        group.wait_for(milestone.clone());
+    for (credential, milestone) in &gates.accepted {
+        group.wait_for_the_sake_of(&[&binary::credential_step(credential)], milestone.clone());
     }
     if in_service {
         group.take(&lease);
@@ -109,7 +111,7 @@ pub(crate) fn release(
         symlink(&current, format!("releases/{commit}")),
     );
     let unit = match component.kind {
-        ComponentKind::Binary => binary::run(&mut group, component, &replica.name, commit),
+        ComponentKind::Binary => binary::run(&mut group, platform, facts, component, &replica.name, commit)?,
         ComponentKind::Static => static_site::run(&mut group),
     };
     let local = |path: &str| url(component, "127.0.0.1", path);
@@ -146,13 +148,27 @@ pub(crate) fn release(
 /// What a replica has to pass before the next one may be touched.
 #[derive(Debug)]
 pub(crate) struct Gates<'a> {
-    /// What others have to have reached before a replica may be touched at all.
-    pub(crate) after: Vec<Milestone>,
+    /// What others have to have reached before a replica may come with one of its secrets.
+    pub(crate) accepted: Vec<(String, Milestone)>,
     pub(crate) health_timeout_ms: u64,
     /// A replica that ran this release before and does not answer any more is restarted; one that never answered is not.
     pub(crate) restart_hung: bool,
     /// Those that have to send requests to it; none while its colour is out of traffic.
     pub(crate) load_balancers: &'a [&'a Instance],
+}
+
+/// What has to accept a component's secrets before one of its replicas comes with a new one: the secret, by the name under
+/// which the component reads it, and the milestone.
+pub(crate) fn accepting(platform: &Platform, component: &Component) -> Vec<(String, Milestone)> {
+    let of_service = |service: &Service| -> Vec<_> {
+        let milestones: Vec<_> = match service {
+            Service::Redis => redis::accepting(platform).collect(),
+            Service::Store => store::accepting(platform).into_iter().collect(),
+        };
+        let credential = binary::credential_of(*service).to_owned();
+        milestones.into_iter().map(|milestone| (credential.clone(), milestone)).collect()
+    };
+    component.uses.iter().flat_map(of_service).chain(edge::accepting(platform, component)).collect()
 }
 
 /// The release that `up` brings a replica to; otherwise why there is none.

@@ -9,7 +9,7 @@
 //! day. Whoever signs waits until all edges accept the new one; the edges wait until the store accepts theirs.
 
 use bascule_plan::agent::AUTHORITY_FILE;
-use bascule_plan::{Directory, LineItem, Probe, Resource, Volume};
+use bascule_plan::{Directory, LineItem, Milestone, Probe, Resource, Volume};
 use bascule_spec::{Component, Edge, Instance, Platform, Store};
 use serde::Serialize;
 
@@ -44,10 +44,13 @@ pub(crate) fn volume(edge: &Edge, own: &Instance) -> Volume {
     Volume { name: format!("{}-cache", own.name), path: CACHE.to_owned(), size: edge.volume() }
 }
 
-/// What a component that signs URLs has to wait for before it comes with a new key.
-pub(crate) fn accepting<'a>(platform: &'a Platform, component: &Component) -> impl Iterator<Item = String> + 'a {
-    let signs = platform.edge.as_ref().is_some_and(|edge| component.secrets.contains(&edge.signing_key));
-    platform.edges().filter(move |_| signs).map(accepts)
+/// What a component that signs URLs has to wait for before it comes with a new key, and which of its secrets that is.
+pub(crate) fn accepting<'a>(
+    platform: &'a Platform,
+    component: &Component,
+) -> impl Iterator<Item = (String, Milestone)> + 'a {
+    let key = platform.edge.as_ref().map(|edge| &edge.signing_key).filter(|key| component.secrets.contains(*key));
+    key.into_iter().flat_map(|key| platform.edges().map(|edge| (key.clone(), accepts(edge))))
 }
 
 fn accepts(edge: &Instance) -> String {
@@ -100,7 +103,7 @@ fn keys(platform: &Platform, facts: &Facts, own: &Instance, edge: &Edge, store: 
     key(&mut group, "signing", &edge.signing_key)?;
     group.reach(accepts(own));
     if let Some(accepted) = store::accepting(platform) {
-        group.wait_for(accepted);
+        group.wait_for_the_sake_of(&["store", "store-used"], accepted);
     }
     key(&mut group, "store", &store::key_of(store, Edge::NAME))?;
     Ok(group)

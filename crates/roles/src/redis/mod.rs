@@ -54,12 +54,12 @@ pub(crate) fn volume(redis: &Redis, member: &Instance) -> Volume {
 /// A member accepts the passwords that the environment has now.
 const ACCEPTS: &str = "accepts new passwords";
 
-/// All members get here before any goes on.
-fn meet(group: &mut Group, platform: &Platform, own: &Instance, what: &str) {
+/// All members get here before any does these steps, which come later in the group.
+fn meet(group: &mut Group, platform: &Platform, own: &Instance, what: &str, before: &[&str]) {
     let here = |member: &Instance| format!("{}: {what}", member.name);
     group.reach(here(own));
     for member in platform.redis_members() {
-        group.wait_for(here(member));
+        group.wait_for_the_sake_of(before, here(member));
     }
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn steps(
     let listens = Probe::Tcp { address: format!("{}:{SENTINEL_PORT}", of.own) };
     sentinel.step("listens", "wait until it listens", wait(listens, Some(SENTINEL_UNIT), 15_000));
     sentinel.release(SENTINEL_LEASE);
-    meet(&mut sentinel, platform, own, "its Sentinel runs");
+    meet(&mut sentinel, platform, own, "its Sentinel runs", &["others", "form"]);
     let form = |mode: &str| {
         let first = [script_path("redis-form"), mode.to_owned(), of.quorum.to_string(), of.own.clone()];
         [&first[..], &of.members].concat()
@@ -126,9 +126,9 @@ pub(crate) fn steps(
     let told = Probe::Command { argv: form("ready") };
     sentinel.step("others", "wait for the other Sentinels", wait(told, Some(SENTINEL_UNIT), 120_000));
     sentinel.step("form", "agree on a master", command_of(form("apply"), form("check"), Vec::new(), 60_000));
-    meet(&mut sentinel, platform, own, "its Sentinel watches the master");
 
     let mut server = Group::new("redis/server");
+    meet(&mut server, platform, own, "its Sentinel watches the master", &["service"]);
     let config = context! {
         certificate => CERTIFICATE,
         authority => AUTHORITY_FILE,
@@ -161,11 +161,11 @@ pub(crate) fn steps(
         command_of(argv("apply"), argv("check"), reads, 30_000)
     };
     passwords.step("add", "accept the passwords", stage("add"));
-    meet(&mut passwords, platform, own, ACCEPTS);
+    meet(&mut passwords, platform, own, ACCEPTS, &["use"]);
     passwords.step("use", "call the others by their password", stage("use"));
-    meet(&mut passwords, platform, own, "calls others by the new password");
+    meet(&mut passwords, platform, own, "calls others by the new password", &["only"]);
     for replica in users {
-        passwords.wait_for(line::healthy(replica));
+        passwords.wait_for_the_sake_of(&["only"], line::healthy(replica));
     }
     passwords.step("only", "accept no other ones", stage("only"));
 

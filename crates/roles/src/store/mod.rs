@@ -280,7 +280,7 @@ impl Member<'_> {
         group.step("buckets", "make the buckets so", stage("buckets", vec![BUCKETS.to_owned()]));
         group.reach(ACCEPTS.to_owned());
         for replica in users {
-            group.wait_for(line::healthy(replica));
+            group.wait_for_the_sake_of(&["only"], line::healthy(replica));
         }
         group.step("only", "accept no other keys", stage("only", paths));
         Ok(group)

@@ -47,7 +47,7 @@ fn step<'a>(id: &'a str) -> impl Fn(&LineItem) -> bool + 'a {
 }
 
 fn awaits<'a>(milestone: &'a str) -> impl Fn(&LineItem) -> bool + 'a {
-    move |item| matches!(item, LineItem::Await(awaited) if awaited == milestone)
+    move |item| item.awaited().is_some_and(|awaited| awaited == milestone)
 }
 
 fn rules(plan: &Plan, instance: &str) -> Vec<String> {
@@ -119,7 +119,7 @@ fn the_store_knows_a_key_before_edges_use_it_and_edges_one_before_anybody_signs_
         assert!(used < place(&plan, "store-1", step("store/users/only")), "the old key would be gone too early");
         for replica in ["api-1", "api-2"] {
             let accepted = place(&plan, replica, awaits(&format!("{edge}: accepts the signing key")));
-            assert!(accepted < place(&plan, replica, step("component/service/run")));
+            assert!(accepted < place(&plan, replica, step("component/service/credential-media_key")));
         }
     }
 }

@@ -315,7 +315,7 @@ fn a_secret_is_named_in_a_plan_and_never_more() {
     let platform = platform(Topology::MultiInstance, 1, &[1]);
     let plan = up(&platform, &running(&platform)).unwrap();
     let api = plan.lines.iter().find(|line| line.instance == "api-1").unwrap();
-    let secret = api.steps().find(|step| step.id == "component/base/credential-operator_token").unwrap();
+    let secret = api.steps().find(|step| step.id == "component/service/credential-operator_token").unwrap();
     let Resource::File(file) = &secret.resource else { panic!("{secret:?}") };
     let known = bascule_plan::Secret { name: "operator_token".into(), fingerprint: fingerprint("operator_token") };
     assert_eq!(file.content, bascule_plan::Content::Secret(known));

@@ -71,13 +71,16 @@ fn a_key_is_accepted_before_a_replica_comes_with_it_and_the_old_one_until_all_ha
     assert!(step(first, "store/users/add") < accepts && step(first, "store/users/buckets") < accepts);
     let awaited: BTreeSet<&str> = first[accepts..step(first, "store/users/only")]
         .iter()
-        .filter_map(|item| if let LineItem::Await(milestone) = item { Some(milestone.as_str()) } else { None })
+        .filter_map(|item| item.awaited().map(String::as_str))
         .collect();
     assert_eq!(awaited, ["api-1: healthy", "api-2: healthy"].into());
     for replica in ["api-1", "api-2"] {
         let items = items(replica);
-        let awaits = LineItem::Await("store: accepts new keys".into());
+        let awaits = LineItem::AwaitFor {
+            milestone: "store: accepts new keys".into(),
+            steps: vec!["component/service/credential-store".into()],
+        };
         let awaits = items.iter().position(|item| *item == awaits).unwrap();
-        assert!(awaits < step(items, "component/service/run"));
+        assert!(awaits < step(items, "component/service/credential-store"));
     }
 }

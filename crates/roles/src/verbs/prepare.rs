@@ -26,7 +26,7 @@ pub fn prepare(
     }
     let release = new_release(commit, artifacts)?;
     let gates = Gates {
-        after: Vec::new(),
+        accepted: Vec::new(),
         health_timeout_ms: platform.release.health_timeout_ms,
         restart_hung: false,
         load_balancers: &[],
@@ -37,7 +37,7 @@ pub fn prepare(
     for (component, replica) in replicas {
         let mut items = common::steps(platform, facts, replica)?;
         items.extend(component::base(platform, facts, component, replica)?);
-        items.extend(component::release(component, replica, &release, &gates)?);
+        items.extend(component::release(platform, facts, component, replica, &release, &gates)?);
         lines.push(line::line(platform, facts, replica, Making::Anew, items)?);
     }
     Ok(line::plan(platform, facts, lines))

@@ -57,7 +57,7 @@ pub fn renewal(
 }
 
 /// `up` on the instances that run, which stay as they are.
-fn on_what_runs(platform: &Platform, facts: &Facts) -> Result<Plan, RoleError> {
+pub(super) fn on_what_runs(platform: &Platform, facts: &Facts) -> Result<Plan, RoleError> {
     let mut plan = up(platform, facts)?;
     plan.lines.retain(|line| facts.instances.get(&line.instance) == Some(&Existing::Running));
     plan.world = None;

@@ -24,7 +24,7 @@ pub fn roll(
     let release = new_release(commit, artifacts)?;
     let load_balancers: Vec<&Instance> = facts.load_balancers(platform);
     let gates = Gates {
-        after: Vec::new(),
+        accepted: Vec::new(),
         health_timeout_ms: platform.release.health_timeout_ms,
         restart_hung: false,
         load_balancers: &load_balancers,
@@ -39,7 +39,7 @@ pub fn roll(
     }
     for (component, replica) in replicas {
         let mut items = component::base(platform, facts, component, replica)?;
-        items.extend(component::release(component, replica, &release, &gates)?);
+        items.extend(component::release(platform, facts, component, replica, &release, &gates)?);
         lines.push(line::line(platform, facts, replica, Making::Nothing, items)?);
     }
     Ok(line::plan(platform, facts, lines))

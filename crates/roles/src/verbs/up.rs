@@ -65,19 +65,13 @@ fn role_steps(
                 Err(why) => return Ok((items, Some(why))),
             };
             let load_balancers: Vec<&Instance> = platform.load_balancers().collect();
-            let accepting = |service: &Service| -> Vec<_> {
-                match service {
-                    Service::Redis => redis::accepting(platform).collect(),
-                    Service::Store => store::accepting(platform).into_iter().collect(),
-                }
-            };
             let gates = Gates {
-                after: component.uses.iter().flat_map(accepting).chain(edge::accepting(platform, component)).collect(),
+                accepted: component::accepting(platform, component),
                 health_timeout_ms: platform.release.health_timeout_ms,
                 restart_hung: true,
                 load_balancers: &load_balancers,
             };
-            items.extend(component::release(component, instance, release, &gates)?);
+            items.extend(component::release(platform, facts, component, instance, release, &gates)?);
             Ok((items, None))
         }
     }

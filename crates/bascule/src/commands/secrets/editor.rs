@@ -81,9 +81,9 @@ impl Session {
     /// Shows a text in the editor, and gives what was made of it.
     pub(super) async fn edit(&self, editor: &Editor, text: &str) -> Result<String, Failed> {
         self.write(text).map_err(|error| cannot("the text could not be written", &self.file, &error))?;
-        // Ctrl-C is the editor's. Who ends this process ends the editor, and the folder goes with it.
-        let signals = [SignalKind::terminate(), SignalKind::hangup()].map(signal);
-        let [Ok(mut terminated), Ok(mut hung_up)] = signals else {
+        // Ctrl-C is the editor's, from its first moment. Who ends this process ends the editor, and the folder goes with it.
+        let signals = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()].map(signal);
+        let [Ok(mut terminated), Ok(mut hung_up), Ok(_)] = signals else {
             return Err(Failed::usage("signals cannot be waited for", "edit elsewhere"));
         };
         let program = editor.words[0].display();

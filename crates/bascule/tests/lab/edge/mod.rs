@@ -156,7 +156,8 @@ fn nobody_is_answered_without_a_good_signature_whatever_is_kept() {
         assert_eq!((status.as_str(), cache.as_str()), ("403", "NONE"), "{what}: {target}");
     }
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
-        assert_eq!(ask(method.clone(), &good, &[]).status, 405, "{method}");
+        let refused = ask(method.clone(), &good, &[]);
+        assert_eq!((refused.status, refused.cache()), (405, "NONE"), "{method}");
     }
     assert_eq!(site.origin.asked().len(), 0, "somebody who was refused reached the store");
     // As it was, for who comes with a good one.
@@ -288,8 +289,44 @@ fn without_a_store_everything_that_was_kept_is_served_however_old_after_a_restar
         assert!(!String::from_utf8_lossy(&never.body).contains("<Error>"));
     }
     site.origin.fail(None);
-    assert_eq!(get(&signed(KEY, "/media/42/a.m3u8")).cache(), "REVALIDATED");
+    // One that hangs, and one that takes its time: there the first who comes waits, and nobody else.
+    site.origin.delay(Duration::from_secs(30));
+    assert_eq!(get(&signed(KEY, "/media/42/a.m3u8")).cache(), "STALE");
+    site.origin.delay(Duration::from_secs(4));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| get(&signed(KEY, "/media/42/a.m3u8")));
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(get(&signed(KEY, "/media/42/a.m3u8")).cache(), "UPDATING");
+        assert_eq!(first.join().unwrap().cache(), "REVALIDATED");
+    });
+    site.origin.delay(Duration::ZERO);
     assert_eq!(get(&signed(KEY, "/media/42/a.m3u8")).cache(), "HIT");
+}
+
+#[test]
+fn what_was_not_asked_for_longest_goes_when_there_is_no_more_room() {
+    let site = Site::up();
+    // Two edges may keep 256 MiB each.
+    let object = noise(12, 8 << 20);
+    let path = |n: usize| format!("/media/large/{n}.mp4");
+    for n in 0..80 {
+        site.origin.put(&format!("/tracks/large/{n}.mp4"), object.clone());
+        let answer = get(&signed(KEY, &path(n)));
+        assert!(answer.status == 200 && answer.body == object, "{n}: {:?}", answer.headers);
+        // Somebody listens to the first one all the time.
+        assert_eq!(get(&signed(KEY, &path(0))).cache(), "HIT", "after {n} others");
+    }
+    let began = Instant::now();
+    let kept = |edge: &str| -> u64 { site.lab.shell(edge, "du -sm /var/cache/edge/objects | cut -f 1").parse().unwrap() };
+    for edge in EDGES {
+        while kept(edge) > 257 {
+            assert!(began.elapsed() < Duration::from_secs(30), "{edge} keeps {} MiB", kept(edge));
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+    let again = |n: usize| get(&signed(KEY, &path(n))).cache().to_owned();
+    assert_eq!((again(79), again(0)), ("HIT".to_owned(), "HIT".to_owned()));
+    assert!((1..6).any(|n| again(n) == "MISS"), "nothing went");
 }
 
 #[test]

@@ -166,3 +166,18 @@ fn passwords_are_replaced_while_somebody_writes() {
     let knock = format!("timeout 3 bash -c '</dev/tcp/{}/6379'", group.lab.address("redis-1"));
     assert_ne!(group.lab.run(&["exec", "web-1", "--", "sh", "-c", &knock]).status.code(), Some(0));
 }
+
+#[test]
+fn a_member_that_cannot_be_started_holds_back_nobody() {
+    let group = Group::up();
+    // All others come after the first.
+    let first = MEMBERS[0];
+    if group.master() == first {
+        group.lab.ok(&["redis", "switchover"]);
+        group.wait_until_whole();
+    }
+    assert_eq!(group.lab.up_without(first), [first]);
+    let summary = group.lab.summary(&["up"]);
+    assert_eq!(summary["failed"], 0, "{summary}");
+    is_whole_again(&group);
+}

@@ -5,10 +5,10 @@ mod site;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use site::{NODES, PATIENCE, SIGNING_KEY, Site, Writes};
+use site::{Asks, NODES, PATIENCE, SIGNING_KEY, Site, Writes};
 
 use crate::edge::site::{ask, signed};
-use crate::lab::{events, said};
+use crate::lab::{A, events, said};
 
 #[test]
 fn software_finds_what_it_relies_on_and_a_key_opens_no_more_than_it_should() {
@@ -232,6 +232,38 @@ fn all_members_stop_and_come_back_by_themselves() {
     site.wait_until_whole();
     let read = site.read(&file);
     assert_eq!(read["lost"], Value::Array(Vec::new()));
+    assert_eq!(site.lab.summary(&["up"])["changed"], 0);
+}
+
+#[test]
+fn a_components_key_is_replaced_while_it_goes_on() {
+    let site = Site::up();
+    site.lab.ok(&["deploy", A]);
+    let asks = Asks::start();
+    let before = site.key("api");
+    site.lab.ok(&["secrets", "rotate", "bascule/store/user/api"]);
+    // The store does not know it yet: a replica that came with it now would be turned away.
+    let refused = site.lab.run(&["deploy", A]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(said(&refused).contains("store-1 does not have it yet"), "{}", said(&refused));
+    let summary = site.lab.summary(&["up"]);
+    assert_eq!(summary["failed"], 0, "{summary}");
+    let refused = site.s3_with(&before, &["get", "own", "anything"]);
+    assert!(said(&refused).contains("InvalidAccessKeyId"), "{}", said(&refused));
+    assert_eq!(site.lab.summary(&["up"])["changed"], 0);
+    let (right, wrong) = asks.end();
+    println!("store: a component's key was replaced: {right} right, {} wrong", wrong.len());
+    assert!(wrong.is_empty() && right > 50, "{right} right, {wrong:#?}");
+}
+
+/// Of what it has to do with, nothing has to be done.
+#[test]
+fn a_node_that_cannot_be_started_holds_back_nobody() {
+    let site = Site::up();
+    assert_eq!(site.lab.up_without("store-1"), ["store-1"]);
+    let summary = site.lab.summary(&["up"]);
+    assert_eq!(summary["failed"], 0, "{summary}");
+    site.wait_until_whole();
     assert_eq!(site.lab.summary(&["up"])["changed"], 0);
 }
 

@@ -2,11 +2,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
-use std::sync::{MutexGuard, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::edge::site::ask;
 use crate::lab::{A, Lab, archive, events, folder, now_ms, said, with_input};
 
 pub(super) const NODES: [&str; 4] = ["store-1", "store-2", "store-3", "store-4"];
@@ -48,8 +51,20 @@ kind = "static"
 replicas = 1
 default = true
 
+[component.api]
+kind = "binary"
+replicas = 2
+port = 8080
+routes = ["/api/"]
+health = "/api/health"
+version = "/api/version"
+uses = ["store"]
+
 [store]
 volume = "6GiB"
+
+[store.bucket.own]
+users = ["api"]
 
 [store.bucket.media]
 users = ["tools"]
@@ -101,7 +116,9 @@ impl Site {
             fs::write(folder.join("platform.toml"), PLATFORM).unwrap();
             site.change("");
             let version = format!("{{\"commit\":\"{A}\"}}");
-            archive(&folder.join("artifacts").join(A).join("web.tar.gz"), &[("version.json", &version, "0644")]);
+            let of = |component: &str| folder.join("artifacts").join(A).join(format!("{component}.tar.gz"));
+            archive(&of("web"), &[("version.json", &version, "0644")]);
+            archive(&of("api"), &[("bin/api", include_str!("api.py"), "0755")]);
             site.lab.ok(&["init", folder.to_str().unwrap()]);
             let set = site.lab.with_input(&["secrets", "set", "media_key"], SIGNING_KEY.as_bytes());
             assert!(set.status.success(), "{}", said(&set));
@@ -109,7 +126,9 @@ impl Site {
         READY.get_or_init(|| {
             site.lab.ok(&["up"]);
             assert_eq!(site.lab.summary(&["up"])["changed"], 0);
-            site.lab.ok(&["exec", "tools-1", "--", "sh", "-c", INSTALL]);
+            for instance in ["tools-1", "api-1", "api-2"] {
+                site.lab.ok(&["exec", instance, "--", "sh", "-c", INSTALL]);
+            }
             let put = ["exec", "tools-1", "--", "sh", "-c", "cat >/root/s3.py"];
             assert!(site.lab.with_input(&put, include_bytes!("s3.py")).status.success());
         });
@@ -235,6 +254,38 @@ impl Site {
     pub(super) fn reads_everything(&self, writes: &Writes<'_>) {
         let read = self.read(&writes.file());
         assert_eq!(read["lost"], Value::Array(Vec::new()), "{read}");
+    }
+}
+
+/// Somebody who has the component write objects and read them back, again and again, one after the other.
+pub(super) struct Asks {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<(usize, Vec<String>)>,
+}
+
+impl Asks {
+    pub(super) fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let (mut right, mut wrong) = (0, Vec::new());
+            while !stopped.load(Ordering::Relaxed) {
+                let answer = ask(reqwest::Method::GET, "http://10.99.37.9/api/keep", &[]);
+                match answer.status {
+                    200 => right += 1,
+                    status => wrong.push(format!("{status} {}", String::from_utf8_lossy(&answer.body))),
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            (right, wrong)
+        });
+        Self { stop, thread }
+    }
+
+    /// How often all was well, and what was not.
+    pub(super) fn end(self) -> (usize, Vec<String>) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
     }
 }
 

@@ -1,0 +1,26 @@
+use bascule_plan::{LineItem, Plan};
+use bascule_spec::Platform;
+
+use super::renew::on_what_runs;
+use crate::{Facts, RoleError};
+
+/// Of `up`, on the instances that run: the secrets by which services know those who come to them. While one differs, a
+/// replica that comes with it is turned away. Meant to be checked, never applied.
+///
+/// Whether a service took in what it was given is not asked: one that is away must not hold a release back.
+///
+/// # Errors
+/// As [`super::up`].
+pub fn service_secrets(platform: &Platform, facts: &Facts) -> Result<Plan, RoleError> {
+    let users: Vec<&str> = platform.components.iter().map(|component| component.name.as_str()).collect();
+    let is_of_a_user = |id: &str| {
+        let user = id.strip_prefix("redis/users/").or_else(|| id.strip_prefix("store/users/key-"));
+        user.is_some_and(|user| users.contains(&user)) || id == "edge/keys/signing"
+    };
+    let mut plan = on_what_runs(platform, facts)?.keeping(|_, step| is_of_a_user(&step.id));
+    plan.leases.clear();
+    for line in &mut plan.lines {
+        line.items.retain(|item| matches!(item, LineItem::Step(_)));
+    }
+    Ok(plan)
+}
