@@ -67,10 +67,7 @@ pub(crate) fn awaits(milestone: &str) -> LineItem {
 }
 
 pub(crate) fn awaits_for(milestone: &str, steps: &[&str]) -> LineItem {
-    LineItem::AwaitFor {
-        milestone: milestone.into(),
-        steps: steps.iter().map(|step| (*step).to_owned()).collect(),
-    }
+    LineItem::AwaitFor { milestone: milestone.into(), steps: steps.iter().map(|step| (*step).to_owned()).collect() }
 }
 
 pub(crate) fn takes(lease: &str) -> LineItem {

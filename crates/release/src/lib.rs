@@ -42,7 +42,9 @@ pub enum ReleaseError {
     Artifact(#[from] ArtifactError),
     #[error("the platform is not up: {missing} does not exist or does not run")]
     NotUp { missing: String },
-    #[error("a secret was replaced, and {instance} does not have it yet ({step}): who came with it would be turned away")]
+    #[error(
+        "a secret was replaced, and {instance} does not have it yet ({step}): who came with it would be turned away"
+    )]
     SecretNotBrought { instance: String, step: String },
     #[error("there is nothing to roll back to: {reason}")]
     NothingToRollBackTo { reason: String },

@@ -317,7 +317,8 @@ fn what_was_not_asked_for_longest_goes_when_there_is_no_more_room() {
         assert_eq!(get(&signed(KEY, &path(0))).cache(), "HIT", "after {n} others");
     }
     let began = Instant::now();
-    let kept = |edge: &str| -> u64 { site.lab.shell(edge, "du -sm /var/cache/edge/objects | cut -f 1").parse().unwrap() };
+    let kept =
+        |edge: &str| -> u64 { site.lab.shell(edge, "du -sm /var/cache/edge/objects | cut -f 1").parse().unwrap() };
     for edge in EDGES {
         while kept(edge) > 257 {
             assert!(began.elapsed() < Duration::from_secs(30), "{edge} keeps {} MiB", kept(edge));
