@@ -125,7 +125,7 @@ pub(crate) fn plan(platform: &Platform, facts: &Facts, lines: Vec<Line>) -> Plan
     for lease in [LOAD_BALANCER_LEASE, ADDRESS_LEASE, SWITCH_LEASE] {
         leases.insert(lease.to_owned(), Lease { capacity: 1, order: standby_first.clone() });
     }
-    let members: Vec<String> = order(platform.redis_members().collect());
+    let members: Vec<String> = order(facts.stopped_first(platform.redis_members()));
     for lease in [redis::LEASE, redis::SENTINEL_LEASE] {
         leases.insert(lease.to_owned(), Lease { capacity: 1, order: members.clone() });
     }

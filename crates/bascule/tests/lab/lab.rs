@@ -156,9 +156,8 @@ impl Lab {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
-    /// Runs `up` while an instance is stopped and cannot be started; gives the instances of which failures are told.
+    /// Runs `up` while an instance that is stopped cannot be started; gives the instances of which failures are told.
     pub(crate) fn up_without(&self, instance: &str) -> Vec<String> {
-        self.incus(&["stop", "--force", instance]);
         self.incus(&["config", "device", "add", instance, "lost", "unix-char", "source=/dev/lost"]);
         let output = self.run(&["up", "--output", "json"]);
         self.incus(&["config", "device", "remove", instance, "lost"]);

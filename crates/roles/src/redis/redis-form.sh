@@ -16,10 +16,11 @@ file=/var/lib/redis/sentinel/sentinel.conf
 
 # Who is the master, as a Sentinel knows it: an address, "none", or nothing where it does not answer.
 watched() {
-    answer=$(/usr/local/lib/bascule/redis-ask "$1" 26379 SENTINEL GET-MASTER-ADDR-BY-NAME main | head -n 1)
+    # In one breath, so that silence is never taken for an answer.
+    answer=$(printf 'SENTINEL GET-MASTER-ADDR-BY-NAME main\nPING\n' | /usr/local/lib/bascule/redis-ask "$1" 26379 | tr -d '\r')
     case $answer in
-        [0-9]*.*) echo "$answer" ;;
-        *) [ "$(/usr/local/lib/bascule/redis-ask "$1" 26379 PING)" != PONG ] || echo none ;;
+        [0-9]*.*PONG) echo "$answer" | head -n 1 ;;
+        *PONG) echo none ;;
     esac
 }
 
@@ -40,6 +41,8 @@ found() {
 
 case $mode in
     ready)
+        # Who knows it need not ask others, of which one may be gone for good.
+        case $(watched "$own") in *.*) exit ;; esac
         found "$@"
         ;;
     check)
@@ -58,6 +61,7 @@ case $mode in
         umask 077
         printf 'sentinel monitor main %s 6379 %s\n' "$master" "$quorum" >"$file.form"
         chown redis:redis "$file.form"
+        sync "$file.form"
         mv "$file.form" "$file"
         systemctl restart redis-sentinel.service
         for _ in $(seq 40); do

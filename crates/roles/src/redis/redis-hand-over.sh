@@ -14,9 +14,21 @@ is_master() {
     [ "$(ask 6379 ROLE | head -n 1)" = master ]
 }
 
-# The most that a replica which is online has of the master's stream.
-replicated() {
-    ask 6379 INFO replication | sed -n 's/^slave[0-9]*:.*state=online,offset=\([0-9]*\).*/\1/p' | sort -n | tail -n 1
+# How many replicas have so much of the master's stream, unless one lacks something that Sentinel might choose: it takes one
+# for lost that was silent for 1.5 seconds.
+with_all() {
+    ask 6379 INFO replication | awk -F '[=,]' -v written="$1" '
+        /^slave[0-9]*:.*state=online/ {
+            for (n = 1; n < NF; n++) value[$n] = $(n + 1)
+            if (value["offset"] + 0 >= written) all++
+            else if (value["lag"] + 0 < 3) lacks++
+        }
+        END { print lacks ? 0 : all + 0 }'
+}
+
+# For longer than anything here takes; what was said before holds until then.
+pause() {
+    ask 6379 CLIENT PAUSE 15000 WRITE >/dev/null
 }
 
 resume() {
@@ -29,23 +41,26 @@ case $mode in
         ;;
     apply)
         is_master || exit 0
-        [ -n "$(replicated)" ] || { echo "there is no replica that could take over" >&2 && exit 1; }
+        [ "$(with_all 0)" -gt 0 ] || { echo "there is no replica that could take over" >&2 && exit 1; }
         trap resume EXIT
-        ask 6379 CLIENT PAUSE 10000 WRITE >/dev/null
+        pause
         written=$(ask 6379 INFO replication | sed -n 's/^master_repl_offset://p')
         for _ in $(seq 50); do
-            have=$(replicated)
-            [ "${have:-0}" -lt "$written" ] || break
+            count=$(with_all "$written")
+            [ "$count" = 0 ] || break
             sleep 0.1
         done
-        [ "${have:-0}" -ge "$written" ] || { echo "no replica has everything: the nearest lacks $((written - ${have:-0})) bytes" >&2 && exit 1; }
+        [ "$count" != 0 ] || { echo "not every replica that may be promoted has everything" >&2 && exit 1; }
+        pause
         answer=$(ask 26379 SENTINEL FAILOVER main)
         [ "$answer" = OK ] || { echo "Sentinel: $answer" >&2 && exit 1; }
         for _ in $(seq 80); do
             master=$(ask 26379 SENTINEL GET-MASTER-ADDR-BY-NAME main | head -n 1)
             [ "$master" = "$own" ] || break
+            pause
             sleep 0.1
         done
+        # By then Sentinel has given up, too: `failover-timeout`.
         [ "$master" != "$own" ] || { echo "no replica was promoted within 8 s" >&2 && exit 1; }
         # Sentinel would tell it only some seconds later.
         ask 6379 REPLICAOF "$master" 6379 >/dev/null

@@ -61,6 +61,11 @@ only() {
     done
 }
 
+# Who does not answer has not another password.
+for port in 6379 26379; do
+    [ "$(echo PING | tell "$port")" = PONG ] || { echo "nobody answers on port $port" && exit 1; }
+done
+
 case $stage in
     add) add ;;
     use) use ;;

@@ -47,6 +47,7 @@ member=$(cat "$CREDENTIALS_DIRECTORY/member")
     }
     known current-epoch
 } >"$file.new"
+sync "$file.new"
 mv "$file.new" "$file"
 
 exec redis-sentinel "$file"

@@ -12,6 +12,7 @@ import hmac
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,12 +65,16 @@ def written(asked, folder):
 
 
 class Rclone:
+    started = []
+
     def __init__(self, config, authorities):
         self.options = ["--config", config, "--ca-cert", authorities, "--use-json-log", "--retries", "5"]
 
     def start(self, *argv):
         argv = ["rclone", *argv, *self.options]
-        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        pipe = subprocess.PIPE
+        self.started.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True))
+        return self.started[-1]
 
     def lines(self, running):
         """What it logs, as it comes."""
@@ -123,10 +128,15 @@ def migrate(asked, folder):
     found = f"{folder}/found"
     by = ["--download"] if asked["verify"] == "bytes" else []
     running = rclone.start("check", source, target, "--one-way", "--combined", found, "--stats", "1s", "--stats-log-level", "NOTICE", *by)  # fmt: skip
+    said = []
     for line in rclone.lines(running):
         if "stats" in line:
             tell(verified=line["stats"].get("checks", 0), of_objects=whole["count"])
-    running.wait()
+        elif line.get("level") in ("error", "critical", "fatal"):
+            said.append(line["msg"])
+    # 1 is that something differs, of which `found` tells what.
+    if running.wait() not in (0, 1) or not os.path.exists(found):
+        failed(last(said))
     with open(found) as file:
         lines = file.read().splitlines()
     differ = [line[2:] for line in lines if not line.startswith("= ")]
@@ -136,5 +146,13 @@ def migrate(asked, folder):
     sys.exit(0 if not differ and same >= whole["count"] else 1)
 
 
+# Told to end, it takes the keys with it, and rclone.
+for told in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    signal.signal(told, lambda *_: sys.exit("told to end"))
+
 with tempfile.TemporaryDirectory(dir="/run", prefix="store-migrate-") as folder:
-    migrate(json.load(sys.stdin), folder)
+    try:
+        migrate(json.load(sys.stdin), folder)
+    finally:
+        for running in Rclone.started:
+            running.kill()

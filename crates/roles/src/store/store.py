@@ -464,11 +464,18 @@ def ready():
 
 
 def may_lose(of, status):
-    """How many nodes more; none, while objects lack other parts than those of nodes that are away."""
+    """How many nodes more; none, while objects lack other parts than those of nodes that are away, or cannot be had at all."""
+    if inactive(status["pgmap"]):
+        return 0
     away = len(of["nodes"]) - status["osdmap"]["num_up_osds"]
     groups = status["pgmap"]
     lacks_others = groups.get("degraded_objects", 0) > groups.get("num_objects", 0) * away
     return 0 if lacks_others else max(of["parity"] - away, 0)
+
+
+def inactive(groups):
+    """How many placement groups can be neither read nor written."""
+    return sum(state["count"] for state in groups["pgs_by_state"] if "active" not in state["state_name"].split("+"))
 
 
 def seen(of, cluster):
@@ -502,6 +509,7 @@ def seen(of, cluster):
         "parts_missing": groups.get("degraded_objects", 0),
         "parts_misplaced": groups.get("misplaced_objects", 0),
         "objects_unfound": groups.get("unfound_objects", 0),
+        "groups_inactive": inactive(groups),
         "recovering_bytes_per_s": groups.get("recovering_bytes_per_sec", 0),
         "groups": {state["state_name"]: state["count"] for state in groups["pgs_by_state"]},
         "checks": {name: check["summary"]["message"] for name, check in status["health"]["checks"].items()},
@@ -554,6 +562,7 @@ def metrics():
             ("parts_missing", "Parts of objects that should be there and are not."),
             ("parts_misplaced", "Parts of objects that have to be moved."),
             ("objects_unfound", "Objects of which too few parts are left to read them."),
+            ("groups_inactive", "Groups of objects that can be neither read nor written."),
             ("recovering_bytes_per_s", "How fast parts are made anew."),
         ]:
             tell(name, what, [("", told[name])])

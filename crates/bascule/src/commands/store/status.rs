@@ -93,6 +93,11 @@ fn alerts(seen: &Seen, parity: usize) -> Vec<(Severity, String)> {
         let message = format!("{} objects cannot be read until nodes come back", store.objects_unfound);
         alert(Severity::Page, message);
     }
+    // Said when it stays so for a minute: what was just lost takes some seconds to be done without.
+    if let Some(message) = checks.get("PG_AVAILABILITY") {
+        let message = format!("some objects can be neither read nor written: {message} (Ceph: PG_AVAILABILITY)");
+        alert(Severity::Page, message);
+    }
     for node in nodes.iter().filter(|node| node.bytes_total > 0) {
         let taken = node.bytes_used as f64 / node.bytes_total as f64;
         let severity = if taken >= FULL { Severity::Page } else { Severity::Warning };
@@ -108,7 +113,8 @@ fn alerts(seen: &Seen, parity: usize) -> Vec<(Severity, String)> {
             alert(Severity::Warning, message);
         }
     }
-    let works = ["recovering", "recovery_wait", "backfilling", "backfill_wait", "peering", "activating"];
+    // What waits for its turn does so for something that is at work.
+    let works = ["recovering", "backfilling", "activating"];
     let at_work = groups.keys().any(|state| works.iter().any(|word| state.contains(word)));
     if store.parts_missing > 0 && away.is_empty() && !at_work && store.recovering_bytes_per_s == 0 {
         let message = format!(
@@ -187,8 +193,19 @@ mod tests {
         let mut stuck = seen(0);
         stuck.store.parts_missing = 7;
         assert_eq!(severities(&stuck), [Severity::Warning]);
-        stuck.groups = [("active+undersized+degraded+recovery_wait".to_owned(), 1)].into();
+        stuck.groups = [("active+undersized+degraded+recovery_wait".to_owned(), 3)].into();
+        assert_eq!(severities(&stuck), [Severity::Warning], "all of them wait, and nobody works");
+        stuck.groups.insert("active+undersized+degraded+recovering".to_owned(), 1);
         assert_eq!(alerts(&stuck, 2), []);
+    }
+
+    #[test]
+    fn what_can_be_neither_read_nor_written_is_urgent_with_all_nodes_there() {
+        let mut down = seen(0);
+        let message = "Reduced data availability: 1 pg inactive, 1 pg incomplete".to_owned();
+        down.checks = [("PG_AVAILABILITY".to_owned(), message)].into();
+        let [(Severity::Page, said)] = &alerts(&down, 2)[..] else { panic!() };
+        assert!(said.starts_with("some objects can be neither read nor written"), "{said}");
     }
 
     #[test]

@@ -221,7 +221,7 @@ pub(super) fn all(requests: &[Request<'_>]) -> Vec<Answer> {
 }
 
 async fn one(method: reqwest::Method, target: &str, headers: &[(&str, &str)]) -> Answer {
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+    let client = reqwest::Client::builder().no_proxy().timeout(3 * PATIENCE).build().unwrap();
     let url = if target.starts_with("http") { target.to_owned() } else { format!("{DOOR}{target}") };
     let request =
         headers.iter().fold(client.request(method, url), |request, (name, value)| request.header(*name, *value));

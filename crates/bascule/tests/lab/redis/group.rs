@@ -87,6 +87,11 @@ impl Group {
         group
     }
 
+    /// Writes the environment's overlay.
+    pub(super) fn change(&self, overlay: &str) {
+        fs::write(self.lab.folder.join("env/data.toml"), overlay).unwrap();
+    }
+
     /// Whom a majority of Sentinels takes for the master.
     pub(super) fn master(&self) -> String {
         let began = Instant::now();
@@ -203,18 +208,16 @@ impl<'a> Writes<'a> {
         writes
     }
 
-    /// Waits for the first write that was answered well after a moment, and gives how long after.
+    /// Waits for the first write that was answered after a moment, and gives how long after.
     pub(super) fn accepted_again_after(&self, moment_ms: u64) -> u64 {
         let began = Instant::now();
         loop {
             let last =
                 self.group.lab.shell("tools-1", &format!("grep confirmed /root/{}.log | tail -n 400", self.prefix));
             let answered = last.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()?["at"].as_f64());
-            // What was under way when the master was lost may still have been answered.
-            let after =
-                answered.map(|at| (at * 1000.0) as u64).filter(|at| *at > moment_ms + 500 || moment_ms == 0).min();
+            let after = answered.map(|at| (at * 1000.0) as u64).filter(|at| *at > moment_ms).min();
             if let Some(at) = after {
-                return at - moment_ms;
+                return at.saturating_sub(moment_ms);
             }
             assert!(began.elapsed() < PATIENCE, "no write is accepted any more: {last}");
             std::thread::sleep(Duration::from_millis(200));

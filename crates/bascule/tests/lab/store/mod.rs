@@ -37,6 +37,7 @@ fn software_finds_what_it_relies_on_and_a_key_opens_no_more_than_it_should() {
 #[test]
 fn what_is_past_its_days_goes() {
     let site = Site::up();
+    assert!(!site.s3("tools", &["rules", "archive"]).contains("Transition"), "nobody has named a tier");
     // A day is a second for as long as this is asked of the gateways.
     let config = |words: &str| {
         let line = format!("ceph config {words}");
@@ -53,6 +54,7 @@ fn what_is_past_its_days_goes() {
     config("set client.rgw rgw_lc_debug_interval 1");
     site.change("[store]\nvolume = \"7GiB\"\ncold_tier = \"COLD\"\n");
     assert_eq!(site.lab.summary(&["up"])["failed"], 0);
+    assert!(site.s3("tools", &["rules", "archive"]).contains("Transition"));
     let gone = site.s3("tools", &["lifecycle"]);
     config("rm client.rgw rgw_lc_debug_interval");
     site.change("[store]\nvolume = \"7GiB\"\n");
@@ -96,8 +98,10 @@ fn a_node_that_is_frozen_or_cut_off_is_missed_by_nobody_and_returns_by_itself() 
     site.lab.connect("store-1");
     site.wait_until_whole();
     // The witness goes beside a node, and comes back by `up` alone, as the node does.
-    site.lab.incus(&["stop", "--force", "store-witness", "store-4"]);
+    site.lab.incus(&["stop", "--force", "store-witness", "store-1"]);
     writes.go_on();
+    let told = site.status();
+    assert_eq!((&told["away"], &told["page"]), (&Value::from(2), &Value::from(true)), "{told}");
     assert_eq!(site.lab.summary(&["up"])["failed"], 0);
     site.wait_until_whole();
     let read = writes.end();
@@ -113,6 +117,7 @@ fn a_node_that_lost_its_disk_gets_its_parts_again() {
     writes.go_on();
     site.lab.incus(&["stop", "--force", "store-1"]);
     site.lab.wipe("store-1");
+    site.lab.incus(&["delete", "store-1"]);
     let summary = site.lab.summary(&["up"]);
     assert_eq!(summary["failed"], 0, "{summary}");
     site.wait_until_whole();
@@ -250,8 +255,9 @@ fn a_components_key_is_replaced_while_it_goes_on() {
     assert_eq!(summary["failed"], 0, "{summary}");
     let refused = site.s3_with(&before, &["get", "own", "anything"]);
     assert!(said(&refused).contains("InvalidAccessKeyId"), "{}", said(&refused));
-    assert_eq!(site.lab.summary(&["up"])["changed"], 0);
     let (right, wrong) = asks.end();
+    site.wait_until_whole();
+    assert_eq!(site.lab.summary(&["up"])["changed"], 0);
     println!("store: a component's key was replaced: {right} right, {} wrong", wrong.len());
     assert!(wrong.is_empty() && right > 50, "{right} right, {wrong:#?}");
 }
@@ -260,6 +266,13 @@ fn a_components_key_is_replaced_while_it_goes_on() {
 #[test]
 fn a_node_that_cannot_be_started_holds_back_nobody() {
     let site = Site::up();
+    site.lab.incus(&["stop", "--force", "store-1"]);
+    // Until the others have agreed to do without it, none of them has anything to tell.
+    let began = Instant::now();
+    while site.status()["away"] != 1 || site.status()["alerts"] != 2 {
+        assert!(began.elapsed() < PATIENCE, "{}", site.status());
+        std::thread::sleep(Duration::from_millis(500));
+    }
     assert_eq!(site.lab.up_without("store-1"), ["store-1"]);
     let summary = site.lab.summary(&["up"]);
     assert_eq!(summary["failed"], 0, "{summary}");

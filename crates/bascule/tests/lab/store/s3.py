@@ -1,7 +1,7 @@
 """The object store as a client that nobody here wrote sees it (boto3). Verbs:
 
   write PREFIX        writes objects until it is killed; a line of JSON for each: its key, its digest, when it was answered
-  put BUCKET KEY FILE, get BUCKET KEY, fill BUCKET
+  put BUCKET KEY FILE, get BUCKET KEY, fill BUCKET, rules BUCKET
   read FILE           reads back what `write` has told in FILE, and prints how many there are and which are lost
   features            everything that software relies on; prints each that holds
   forbidden           what a key must not open; prints each that it does not
@@ -270,6 +270,10 @@ def lifecycle():
     sys.exit(f"{len(versions)} versions, {len(uploads)} uploads, expired: {expired}, {tier}")
 
 
+def rules(bucket):
+    print(client().get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"])
+
+
 def put(bucket, name, path):
     client().put_object(Bucket=bucket, Key=name, Body=open(path, "rb").read())
 
@@ -287,5 +291,5 @@ def fill(bucket):
     s3.upload_file("/root/large", bucket, "large")
 
 
-verbs = {"put": put, "get": get, "fill": fill, "write": write, "read": read, "features": features, "forbidden": forbidden, "lifecycle": lifecycle}
+verbs = {"put": put, "get": get, "fill": fill, "write": write, "read": read, "features": features, "forbidden": forbidden, "lifecycle": lifecycle, "rules": rules}
 verbs[sys.argv[1]](*sys.argv[2:])
