@@ -4,7 +4,7 @@ use bascule_spec::{Edge, Instance, Platform, Role, Service};
 use super::{put_in_rotation, replicas};
 use crate::component::{self, Gates};
 use crate::line::{self, Making};
-use crate::{Facts, RoleError, common, edge, load_balancer, ops, redis, store};
+use crate::{Facts, RoleError, common, edge, load_balancer, ops, postgres, redis, store};
 
 /// The whole platform as it is recorded. Replicas of a colour to which nothing was released, or whose last deploy did
 /// not end well, or whose release is older than the component itself, get no more than their base; a note on their line
@@ -36,6 +36,8 @@ fn role_steps(
             let users = released_users(platform, facts, Service::Redis);
             Ok((redis::steps(platform, facts, instance, &users)?, None))
         }
+        Role::Postgres | Role::PostgresMonitor => Ok((postgres::steps(platform, facts, instance)?, None)),
+        Role::Pooler => Ok((postgres::pooler::steps(platform, facts, instance)?, None)),
         Role::Store | Role::StoreWitness => {
             let users = released_users(platform, facts, Service::Store);
             Ok((store::steps(platform, facts, instance, &users)?, None))
@@ -53,6 +55,11 @@ fn role_steps(
             // Last: edges wait for the store, for which nobody else should have to.
             let edges = facts.edges_down_first(platform).into_iter().map(|edge| (Edge::NAME.to_owned(), edge));
             items.extend(put_in_rotation(instance, edges));
+            let poolers = facts.stopped_first(platform.poolers()).into_iter();
+            items.extend(put_in_rotation(
+                instance,
+                poolers.map(|pooler| (postgres::pooler::BACKEND.to_owned(), pooler)),
+            ));
             Ok((items, None))
         }
         Role::Component { component, .. } => {
@@ -69,6 +76,7 @@ fn role_steps(
                 match service {
                     Service::Redis => redis::accepting(platform).collect(),
                     Service::Store => store::accepting(platform).into_iter().collect(),
+                    Service::Postgres => postgres::pooler::accepting(platform).collect(),
                 }
             };
             let gates = Gates {
