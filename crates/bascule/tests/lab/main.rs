@@ -20,6 +20,7 @@ mod killed;
 mod lab;
 mod load;
 mod lock;
+mod postgres;
 mod redis;
 mod releases;
 mod rolling;
