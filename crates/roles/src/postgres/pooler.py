@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""pooler first|follow|write, or pooler users check|apply: has the PgBouncer beside it use the node that may be written to, and no other.
+"""pooler first|follow|write|ready, or pooler users check|apply: has the PgBouncer beside it use the node that may be written to, and no other.
 
 The monitor announces each change of a state, and is asked twice a second besides. When it takes the primary's place away, the
 pooler first leaves that node: queries wait, clients that are in the middle of one lose their connection (nobody can know what
@@ -33,6 +33,8 @@ CHANNEL, HOLDS = "state", "bascule_hold"
 # States in which a node is the primary, alone or with others.
 WRITABLE = {"single", "wait_primary", "primary", "join_primary", "apply_settings"}
 LOOK_S = 0.5
+# Two checks of HAProxy that are right, and one that was under way.
+FOUND_S = 3
 USERS = "/var/lib/pgbouncer/users.txt"
 # Where the pooler itself writes a row now and then.
 CANARY = "postgres"
@@ -288,7 +290,8 @@ def follow():
 
 
 def step(of, pool, nodes, hold):
-    if nodes is None:
+    # A monitor that lost what it knew says nothing of who is the primary.
+    if not nodes:
         primary = alone(of)
         if primary is None or primary == pool.node:
             if pool.held and pool.node:
@@ -301,9 +304,7 @@ def step(of, pool, nodes, hold):
     primary = primary_of(nodes)
     if pool.node is None and not pool.held:
         pool.pause()
-    if pool.node and pool.node not in nodes:
-        pool.leave("the monitor does not know it")
-    elif pool.node and nodes[pool.node][1] not in WRITABLE:
+    if pool.node in nodes and nodes[pool.node][1] not in WRITABLE:
         pool.leave(f"the monitor has it become {nodes[pool.node][1]}")
     if primary and primary != pool.node:
         if pool.node:
@@ -387,6 +388,14 @@ def write():
         sys.exit(warnings[0].strip())
 
 
+def ready():
+    """Whether writes come through, and load balancers have had the time to find out that they do, before the next pooler restarts."""
+    since = time.time() - os.stat("/run/pgbouncer/.s.PGSQL.6432").st_mtime
+    if 0 <= since < FOUND_S:
+        sys.exit("load balancers are just finding it")
+    write()
+
+
 def first_line(error):
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
@@ -403,8 +412,10 @@ if __name__ == "__main__":
             first()
         case ["write"]:
             write()
+        case ["ready"]:
+            ready()
         case ["users", ("check" | "apply") as mode]:
             users(mode == "apply")
         case _:
-            print("usage: pooler first|follow|write, or pooler users check|apply", file=sys.stderr)
+            print("usage: pooler first|follow|write|ready, or pooler users check|apply", file=sys.stderr)
             sys.exit(2)

@@ -15,7 +15,7 @@ use minijinja::context;
 use super::{accepts, migrator, monitor_address, nodes, passwords};
 use crate::group::{Group, directory, file, running, script_path, secret_file, wait};
 use crate::template::render;
-use crate::{Facts, RoleError, certificates, line};
+use crate::{Facts, RoleError, certificates};
 
 /// Where a pooler listens.
 pub(crate) const PORT: u16 = 6432;
@@ -37,9 +37,6 @@ const FOLLOWER: &str = "bascule-pooler.service";
 const FOLLOWER_FILE: &str = "/etc/systemd/system/bascule-pooler.service";
 const EXPORTER_UNIT: &str = "prometheus-pgbouncer-exporter.service";
 const EXPORTER_DROP_IN: &str = "/etc/systemd/system/prometheus-pgbouncer-exporter.service.d/bascule.conf";
-
-/// Its name in HAProxy.
-pub(crate) const BACKEND: &str = "postgres";
 
 /// Poolers restart one at a time.
 pub(crate) const LEASE: &str = "roll pooler";
@@ -111,14 +108,10 @@ pub(crate) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Resul
     service.step("service", "run PgBouncer", running(UNIT, &inputs, &reload_inputs));
     let inputs = [FOLLOWER_FILE, SETTINGS, &script_path("pooler"), &format!("{CREDENTIALS}/pooler")];
     service.step("follower", "have it follow the primary", running(FOLLOWER, &inputs, &[]));
-    let write = Probe::Command { argv: vec![script_path("pooler"), "write".to_owned()] };
+    let write = Probe::Command { argv: vec![script_path("pooler"), "ready".to_owned()] };
     service.step("write", "wait until a write through it is kept", wait(write, Some(FOLLOWER), 120_000));
-    service.reach(accepts_users(own));
-    service.reach(line::healthy(own));
-    for load_balancer in platform.load_balancers() {
-        service.wait_for(line::in_rotation(own, load_balancer));
-    }
     service.release(LEASE);
+    service.reach(accepts_users(own));
 
     let mut metrics = Group::new("pooler/metrics");
     let unit = include_str!("pgbouncer-exporter.service");

@@ -147,7 +147,7 @@ def autoctl(of, *arguments, timeout_s=60):
     """As the user postgres, whose home has what pg_auto_failover keeps."""
     command = ["runuser", "-u", "postgres", "--", "env", f"HOME={HOME}", f"PGPASSFILE={PASSFILE}",
                f"PATH={BIN[0]}:/usr/bin:/bin", "pg_autoctl", *arguments, "--pgdata", pgdata(of)]  # fmt: skip
-    ended = subprocess.run(command, cwd=HOME, capture_output=True, text=True, timeout=timeout_s, check=False)
+    ended = subprocess.run(command, cwd=HOME, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False)
     if ended.returncode:
         last = [line for line in (ended.stdout + ended.stderr).splitlines() if line.strip()][-3:]
         raise Refused(f"pg_autoctl {' '.join(arguments[:2])}: {' | '.join(last)}")
@@ -230,23 +230,22 @@ def make_monitor(of, apply):
 def make_node(of, apply):
     is_there = is_made(of)
     try:
-        with contextlib.closing(monitor(of)) as connection:
-            known = nodes(connection)
-            own = known.get(of["own"])
-            if is_there and own and own["host"] == of["address"]:
-                return None
-            if not apply:
-                return "the monitor does not know it" if is_there else "it has no data yet"
-            if is_there:
-                return rejoin_a_new_monitor(of, connection, known)
-            if own:
-                # Its data is lost. The monitor gives its place to somebody else before it comes back with nothing.
-                rows(connection, "SELECT pgautofailover.remove_node(%s, 5432, true)", own["host"])
+        connection = monitor(of)
     except psycopg2.OperationalError as error:
-        if is_there:
-            # Whether it is known, only the monitor can tell; without it the node goes on as it is.
+        # Whether it is known, only the monitor can tell; without it a node goes on as it is.
+        return None if is_there else f"the monitor does not answer: {first_line(error)}"
+    with contextlib.closing(connection):
+        known = nodes(connection)
+        own = known.get(of["own"])
+        if is_there and own and own["host"] == of["address"]:
             return None
-        return f"the monitor does not answer: {first_line(error)}"
+        if not apply:
+            return "the monitor does not know it" if is_there else "it has no data yet"
+        if is_there:
+            return rejoin_a_new_monitor(of, connection)
+        if own:
+            # Its data is lost. The monitor gives its place to somebody else before it comes back with nothing.
+            rows(connection, "SELECT pgautofailover.remove_node(%s, 5432, true)", own["host"])
     others_have_data = [name for name, host in of["nodes"].items() if name != of["own"] and answers(host)]
     if others_have_data and not [name for name in known if name != of["own"]]:
         raise Refused(
@@ -284,22 +283,27 @@ def checkpoints(of, over):
                         rows(at, "CHECKPOINT")
 
 
-def rejoin_a_new_monitor(of, connection, known):
+def rejoin_a_new_monitor(of, connection):
     """The monitor has lost what it knew: the primary comes first, then the others."""
-    with contextlib.closing(local()) as at:
-        is_standby = rows(at, "SELECT pg_is_in_recovery()")[0][0]
-    if is_standby and not any(node["reported"] in PRIMARY for node in known.values()):
-        for _ in range(120):
+    subprocess.run(["systemctl", "start", UNIT], check=True, timeout=120)
+    answers_within(60)
+    if not is_primary():
+        until = time.monotonic() + 120
+        while not any(node["reported"] in PRIMARY for node in nodes(connection).values()):
+            if time.monotonic() > until:
+                raise Refused("the monitor knows no primary that it could follow")
             time.sleep(1)
-            if any(node["reported"] in PRIMARY for node in nodes(connection).values()):
-                break
-        else:
-            return "the monitor knows no primary that it could follow"
-    subprocess.run(["systemctl", "stop", UNIT], check=True)
+    # Postgres goes on meanwhile, and so does its keeper.
     url = f"postgres://autoctl_node@{of['monitor']}:5432/{MONITOR_DB}?sslmode=verify-full&sslrootcert={AUTHORITY}"
     with contextlib.suppress(Refused):
         autoctl(of, "disable", "monitor", "--force")
     autoctl(of, "enable", "monitor", url, timeout_s=120)
+    # A keeper that was started without a monitor does not find the new one.
+    time.sleep(6)
+    with contextlib.closing(monitor(of)) as again:
+        own = nodes(again).get(of["own"])
+    if own is None or own["seen_s"] > 4:
+        subprocess.run(["systemctl", "restart", UNIT], check=True, timeout=120)
 
 
 def answers(host):
@@ -489,8 +493,7 @@ def unstable(of):
             return f"{node['name']} is {node['reported']}, to become {node['goal']}"
         if node["health"] != 1:
             return f"the monitor does not find {node['name']} healthy"
-    lacks = sorted(set(of["nodes"]) - set(known))
-    return f"{', '.join(lacks)} is not of the formation yet" if lacks else None
+    return None
 
 
 def wait_until_stable(of, timeout_s=180):
@@ -501,11 +504,38 @@ def wait_until_stable(of, timeout_s=180):
         time.sleep(0.5)
 
 
+def wait_until_settled(of):
+    """Nothing is reloaded on a node that is on its way, nor while another one copies it, which may take its time. One that is just away
+    keeps nobody from being told of a change: it may be what brings that one back."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            with contextlib.closing(monitor(of)) as connection:
+                known = nodes(connection)
+        except psycopg2.Error:
+            return
+        on_their_way = [
+            node["name"] for node in known.values()
+            if node["reported"] != node["goal"] and (node["name"] == of["own"] or node["seen_s"] < 10)
+        ]  # fmt: skip
+        if not on_their_way and not copies():
+            return
+        if time.monotonic() > until:
+            raise Refused(f"nothing is reloaded now: {', '.join(on_their_way) or 'a standby that copies this node'} is on its way")
+        time.sleep(0.5)
+
+
+def copies():
+    """Whether somebody makes a standby of this node."""
+    with contextlib.closing(local()) as connection:
+        return bool(rows(connection, "SELECT 1 FROM pg_stat_replication WHERE state = 'backup'"))
+
+
 def reload(_apply):
     """Brings changed settings into effect, as far as that goes without a restart."""
     of = settings()
     if of["kind"] == "node":
-        wait_until_stable(of, 60)
+        wait_until_settled(of)
     with contextlib.closing(local()) as connection:
         rows(connection, "SELECT pg_reload_conf()")
     # By then Postgres says which of them need a restart.
@@ -521,7 +551,9 @@ def restart_due(of):
         # The first start is none that anybody has to be careful with.
         return os.path.exists(STARTED)
     with contextlib.closing(local()) as connection:
-        return bool(rows(connection, "SELECT 1 FROM pg_settings WHERE pending_restart"))
+        # Those of the platform: a node that was promoted says so of settings that only matter to a standby.
+        ours = "SELECT name FROM pg_file_settings WHERE sourcefile = %s"
+        return bool(rows(connection, f"SELECT 1 FROM pg_settings WHERE pending_restart AND name IN ({ours})", f"{ETC}/postgres.conf"))
 
 
 def is_primary():
@@ -558,26 +590,31 @@ def restart_primary(apply):
     if not apply:
         return "it has to be restarted"
     wait_until_stable(of)
-    if is_primary() and len(of["nodes"]) > 1:
+    if is_primary() and has_standbys(of):
         hand_over(True)
         wait_until_stable(of)
     restart(of)
 
 
+def has_standbys(of):
+    with contextlib.closing(monitor(of)) as connection:
+        return len(nodes(connection)) > 1
+
+
 def restart(of):
     # By the keeper's service manager: Postgres and keeper as one.
     subprocess.run(["systemctl", "restart", UNIT], check=True, timeout=120)
-    until = time.monotonic() + 60
-    while True:
-        try:
-            local().close()
-            break
-        except psycopg2.Error:
-            if time.monotonic() > until:
-                raise Refused("Postgres does not answer after its restart") from None
-            time.sleep(0.2)
+    answers_within(60)
     note_start(of)
     wait_until_stable(of)
+
+
+def answers_within(timeout_s):
+    until = time.monotonic() + timeout_s
+    while why := answers_here():
+        if time.monotonic() > until:
+            raise Refused(f"Postgres does not answer after its start: {why}")
+        time.sleep(0.2)
 
 
 def note_start(of):

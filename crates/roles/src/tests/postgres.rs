@@ -35,9 +35,10 @@ fn a_node_trusts_nobody_but_the_monitor_that_looks_at_it_and_everybody_else_prov
         let rules: Vec<&str> = hba.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
         let monitor = plan.lines.iter().find(|line| line.instance == "pg-monitor").unwrap();
         let monitor = monitor.machine.as_ref().unwrap().address;
-        let trusted: Vec<&&str> = rules.iter().filter(|rule| rule.ends_with("trust")).collect();
-        let expected = format!("hostssl postgres pgautofailover_monitor {monitor}/32 trust");
-        assert_eq!(trusted, if instance == "pg-monitor" { vec![] } else { vec![&expected.as_str()] });
+        let trusted: Vec<&str> = rules.iter().copied().filter(|rule| rule.ends_with("trust")).collect();
+        let looks = format!("hostssl postgres pgautofailover_monitor {monitor}/32 trust");
+        let expected: &[&str] = if instance == "pg-monitor" { &[] } else { &[&looks] };
+        assert_eq!(trusted, expected);
         for rule in &rules {
             assert!(rule.starts_with("local ") || rule.starts_with("hostssl "), "{rule}");
         }

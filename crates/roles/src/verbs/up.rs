@@ -55,11 +55,6 @@ fn role_steps(
             // Last: edges wait for the store, for which nobody else should have to.
             let edges = facts.edges_down_first(platform).into_iter().map(|edge| (Edge::NAME.to_owned(), edge));
             items.extend(put_in_rotation(instance, edges));
-            let poolers = facts.stopped_first(platform.poolers()).into_iter();
-            items.extend(put_in_rotation(
-                instance,
-                poolers.map(|pooler| (postgres::pooler::BACKEND.to_owned(), pooler)),
-            ));
             Ok((items, None))
         }
         Role::Component { component, .. } => {

@@ -13,7 +13,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   bascule pg psql shop
   bascule pg psql shop -- -c 'SELECT count(*) FROM orders'
-  bascule pg psql shop < statements.sql";
+  cat statements.sql | bascule pg psql shop";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
