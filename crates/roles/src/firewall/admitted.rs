@@ -41,7 +41,7 @@ pub(crate) enum From {
 /// | a replica | its component's | the load balancers |
 /// | a member of Redis | Redis's, and Sentinel's | the other members, and who uses Redis |
 /// | a node of PostgreSQL, its monitor | Postgres's | nodes, the monitor, and the poolers |
-/// | a pooler | PgBouncer's | the load balancers |
+/// | a pooler | PgBouncer's, and that of its health | the load balancers |
 /// | a load balancer | the pool's | who uses PostgreSQL |
 /// | a load balancer | the object store's | who uses the store |
 /// | a member of the store | Ceph's own | the other members |
@@ -94,7 +94,9 @@ pub(crate) fn admitted(platform: &Platform, facts: &Facts, instance: &Instance) 
             all.extend(admit("the poolers", What::TcpPort(postgres::PORT), addresses(facts, platform.poolers())?));
         }
         Role::Pooler => {
-            all.extend(admit("the load balancers", What::TcpPort(postgres::pooler::PORT), load_balancers()?));
+            for port in [postgres::pooler::PORT, postgres::pooler::HEALTH_PORT] {
+                all.extend(admit("the load balancers", What::TcpPort(port), load_balancers()?));
+            }
         }
         Role::Store | Role::StoreWitness => {
             let others = addresses(facts, platform.store_members().filter(|member| member.name != instance.name))?;

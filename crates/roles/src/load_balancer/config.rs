@@ -70,6 +70,7 @@ struct Store {
 #[derive(Serialize)]
 struct Pool {
     port: u16,
+    health_port: u16,
     servers: Vec<Server>,
 }
 
@@ -208,7 +209,7 @@ fn store(platform: &Platform, facts: &Facts) -> Result<Option<Store>, RoleError>
 fn pool(platform: &Platform, facts: &Facts) -> Result<Option<Pool>, RoleError> {
     let Some(postgres) = &platform.postgres else { return Ok(None) };
     let servers = servers(facts, platform.poolers(), postgres::pooler::PORT)?;
-    Ok(Some(Pool { port: postgres.port, servers }))
+    Ok(Some(Pool { port: postgres.port, health_port: postgres::pooler::HEALTH_PORT, servers }))
 }
 
 fn servers<'a>(

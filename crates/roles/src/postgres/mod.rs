@@ -153,7 +153,7 @@ impl Member<'_> {
         group.step("make", "make the monitor", postgres("make", &[SETTINGS], 300_000));
         let unit = running(UNIT, &[UNIT_FILE], &[CONFIG, HBA, IDENT, CERTIFICATE]);
         group.step("service", "run the monitor", unit);
-        group.step("answers", "wait until it answers", wait(looks("answers"), Some(UNIT), 60_000));
+        group.step("answers", "wait until it answers", wait(answers(), Some(UNIT), 60_000));
         let passwords = [format!("{CREDENTIALS}/monitor"), format!("{CREDENTIALS}/pooler")];
         let reads: Vec<&str> = passwords.iter().map(String::as_str).collect();
         group.step("record", "let nodes and poolers in", postgres("record", &reads, 30_000));
@@ -173,8 +173,7 @@ impl Member<'_> {
         group.step("keeper", "say how long it goes on alone", postgres("keeper", &[SETTINGS], 30_000));
         let unit = running(UNIT, &[], &[CONFIG, HBA, IDENT, CERTIFICATE]);
         group.step("service", "run Postgres and its keeper", unit);
-        let answers = wait(looks("answers"), Some(UNIT), 120_000);
-        group.step("answers", "wait until it answers", answers);
+        group.step("answers", "wait until it answers", wait(answers(), Some(UNIT), 120_000));
         let passwords = self.secrets().into_iter().map(|(name, _)| format!("{CREDENTIALS}/{name}"));
         let reads: Vec<String> = passwords.chain([SETTINGS.to_owned()]).collect();
         let reads: Vec<&str> = reads.iter().map(String::as_str).collect();
@@ -371,6 +370,12 @@ fn postgres(verb: &str, reads: &[&str], timeout_ms: u64) -> Resource {
     let argv = |mode: &str| vec![script_path("postgres"), verb.to_owned(), mode.to_owned()];
     let reads = reads.iter().map(|path| (*path).to_owned()).collect();
     Resource::Command(Command { argv: argv("apply"), unless: argv("check"), reads, env: BTreeMap::new(), timeout_ms })
+}
+
+/// Whether Postgres accepts connections on its own machine: by a program of its own, which is quicker than one in Python.
+fn answers() -> Probe {
+    let argv = ["/usr/lib/postgresql/17/bin/pg_isready", "--quiet", "--host=/var/run/postgresql"];
+    Probe::Command { argv: argv.map(str::to_owned).to_vec() }
 }
 
 fn looks(verb: &str) -> Probe {

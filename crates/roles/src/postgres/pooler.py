@@ -15,6 +15,7 @@ sight, so it asks the nodes themselves: the one that may be written to on the ne
 import base64
 import hashlib
 import hmac
+import http.server
 import json
 import os
 import pwd
@@ -36,6 +37,7 @@ LOOK_S = 0.5
 # Two checks of HAProxy that are right, and one that was under way.
 FOUND_S = 3
 USERS = "/var/lib/pgbouncer/users.txt"
+HEALTH_PORT, HUNG_S = 6433, 2
 # Where the pooler itself writes a row now and then.
 CANARY = "postgres"
 
@@ -267,9 +269,26 @@ def primary_of(nodes):
     return primaries[0] if len(primaries) == 1 else None
 
 
+class Health(http.server.BaseHTTPRequestHandler):
+    """For load balancers: whether PgBouncer answered a moment ago. One that hangs does not, nor does one whose machine is frozen."""
+
+    answered = 0.0
+
+    def do_GET(self):
+        self.send_response(200 if time.monotonic() - Health.answered < HUNG_S else 503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
 def follow():
     of = settings()
     pool, monitor = Pool(of), Monitor(of)
+    server = http.server.ThreadingHTTPServer(("", HEALTH_PORT), Health)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=beat, daemon=True).start()
     while True:
         try:
             if pool.console.connection is None:
@@ -287,6 +306,18 @@ def follow():
             time.sleep(0.3)
             continue
         monitor.wait(LOOK_S)
+
+
+def beat():
+    """Asks PgBouncer all the time, on a connection of its own: what else is waited for says nothing of its health."""
+    console = Console()
+    while True:
+        try:
+            console.ask("SHOW VERSION")
+            Health.answered = time.monotonic()
+        except psycopg2.Error:
+            console.close()
+        time.sleep(LOOK_S)
 
 
 def step(of, pool, nodes, hold):

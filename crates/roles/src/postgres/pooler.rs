@@ -19,6 +19,8 @@ use crate::{Facts, RoleError, certificates};
 
 /// Where a pooler listens.
 pub(crate) const PORT: u16 = 6432;
+/// Where the program beside it tells whether it works. Named in that program, too.
+pub(crate) const HEALTH_PORT: u16 = 6433;
 /// Connections that a pooler has of each database, and those that it makes when clients have waited for three seconds.
 pub(crate) const POOL: usize = 50;
 pub(crate) const RESERVE: usize = 10;
