@@ -219,6 +219,7 @@ def make_monitor(of, apply):
         return None
     if not apply:
         return "there is no monitor yet"
+    subprocess.run(["systemctl", "stop", UNIT], check=False, timeout=120)
     put(f"{HOME}/.bascule-making", "")
     clear(of)
     autoctl(of, "create", "monitor", *common(of), timeout_s=300)
@@ -243,6 +244,10 @@ def make_node(of, apply):
             return "the monitor does not know it" if is_there else "it has no data yet"
         if is_there:
             return rejoin_a_new_monitor(of, connection)
+        # A unit that is there from before starts by itself as soon as there is a configuration, in the middle of what follows.
+        subprocess.run(["systemctl", "stop", UNIT], check=False, timeout=120)
+        if own and own["goal"] in PRIMARY and os.path.exists(f"{pgdata(of)}/PG_VERSION"):
+            raise Refused("the monitor has it as the primary, and it has data: it must not begin anew")
         if own:
             # Its data is lost. The monitor gives its place to somebody else before it comes back with nothing.
             rows(connection, "SELECT pgautofailover.remove_node(%s, 5432, true)", own["host"])
