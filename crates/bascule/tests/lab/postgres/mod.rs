@@ -25,9 +25,8 @@ fn whatever_is_lost_no_acknowledged_row_is_and_up_leaves_the_new_primary_alone()
 
     // The primary dies.
     let (primary, _) = site.wait_until_whole();
-    let fault = now_ms();
     site.lab.incus(&["stop", "--force", &primary]);
-    told("primary killed", ledger.acknowledged_after(fault + 500) + 500);
+    told("primary killed", ledger.acknowledged_after(now_ms()));
     let alone = site.status();
     assert_eq!((&alone["well"], &alone["writable"]), (&json!(false), &json!(1)), "{alone:#}");
     let said = alone["alerts"].to_string();
@@ -38,9 +37,8 @@ fn whatever_is_lost_no_acknowledged_row_is_and_up_leaves_the_new_primary_alone()
 
     // It stands still, and goes on when another one is the primary.
     let primary = now;
-    let fault = now_ms();
     site.lab.incus(&["pause", &primary]);
-    told("primary frozen", ledger.acknowledged_after(fault + 500) + 500);
+    told("primary frozen", ledger.acknowledged_after(now_ms()));
     site.lab.incus(&["resume", &primary]);
     ledger.go_on();
     let (now, _) = site.is_whole_again();
@@ -67,22 +65,19 @@ fn whatever_is_lost_no_acknowledged_row_is_and_up_leaves_the_new_primary_alone()
 
     // The standby dies, and the monitor: writes go on.
     let (_, standby) = site.wait_until_whole();
-    let fault = now_ms();
     site.lab.incus(&["stop", "--force", &standby]);
-    told("standby killed", ledger.acknowledged_after(fault + 500) + 500);
+    told("standby killed", ledger.acknowledged_after(now_ms()));
     site.lab.incus(&["start", &standby]);
     site.is_whole_again();
-    let fault = now_ms();
     site.lab.incus(&["stop", "--force", "pg-monitor"]);
-    told("monitor killed", ledger.acknowledged_after(fault + 500) + 500);
+    told("monitor killed", ledger.acknowledged_after(now_ms()));
     assert!(site.status()["alerts"].to_string().contains("nobody would replace a lost primary"));
     site.lab.incus(&["start", "pg-monitor"]);
     site.is_whole_again();
 
     // A pooler dies, and its clients go to the other.
-    let fault = now_ms();
     site.lab.incus(&["stop", "--force", "pooler-1"]);
-    told("pooler killed", ledger.acknowledged_after(fault + 500) + 500);
+    told("pooler killed", ledger.acknowledged_after(now_ms()));
     site.lab.incus(&["start", "pooler-1"]);
     site.is_whole_again();
 
@@ -164,7 +159,9 @@ fn nobody_gets_past_the_poolers_and_nobody_does_more_than_it_may() {
         assert!(!output.status.success(), "{sql}");
         crate::lab::said(&output)
     };
-    for sql in ["DROP TABLE ledger", "CREATE TABLE mine (n int)", "CREATE ROLE mine", "ALTER SYSTEM SET fsync = off"] {
+    let not_its =
+        ["DROP TABLE ledger", "CREATE TABLE mine (n int)", "CREATE ROLE mine", "SELECT pg_read_file('PG_VERSION')"];
+    for sql in not_its {
         let said = refused(sql);
         assert!(said.contains("must be owner") || said.contains("permission denied"), "{sql}: {said}");
     }
