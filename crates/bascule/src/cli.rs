@@ -165,6 +165,9 @@ enum Verb {
     /// Look after Redis and its Sentinels
     #[command(subcommand)]
     Redis(commands::redis::Verb),
+    /// Look after PostgreSQL
+    #[command(subcommand)]
+    Pg(commands::pg::Verb),
     /// Look after the object store
     #[command(subcommand)]
     Store(commands::store::Verb),
@@ -206,6 +209,7 @@ impl Cli {
             Verb::History => commands::history::run(&common),
             Verb::Secrets(verb) => commands::secrets::run(&common, verb),
             Verb::Redis(verb) => commands::redis::run(&common, verb),
+            Verb::Pg(verb) => commands::pg::run(&common, verb),
             Verb::Store(verb) => commands::store::run(&common, verb),
             Verb::Edge(verb) => commands::edge::run(&common, verb),
             Verb::Unlock(arguments) => commands::unlock::run(&common, arguments),

@@ -153,7 +153,11 @@ pub enum Event {
     StoreNode(StoreNode),
     /// The object store as a whole (`store status`).
     Store(StoreStatus),
-    /// Something that somebody has to see to (`store status`).
+    /// A node of PostgreSQL (`pg status`).
+    PostgresNode(PostgresNode),
+    /// A pooler of PostgreSQL (`pg status`).
+    Pooler(PoolerStatus),
+    /// Something that somebody has to see to (`store status`, `pg status`).
     Alert {
         /// How soon.
         severity: Severity,
@@ -326,6 +330,43 @@ pub struct StoreStatus {
     pub recovering_bytes_per_s: u64,
     /// How many nodes may be lost now, beside those that are away.
     pub may_lose: u64,
+}
+
+/// A node of PostgreSQL at a glance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PostgresNode {
+    /// The instance.
+    pub name: String,
+    /// What it is, as it last said itself: `primary`, `secondary`, `wait_primary` (it has no standby), `catchingup`… Absent
+    /// where the monitor does not answer, or does not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// What the monitor has it become; the same as `state` while nothing changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<String>,
+    /// The monitor finds that it answers.
+    pub healthy: bool,
+    /// It may be written to, as it says itself. Absent where it does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writable: Option<bool>,
+    /// Grows by one with each node that becomes the primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<u32>,
+    /// What of the primary's log is not on its disk yet, in bytes. Absent of the primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_bytes: Option<u64>,
+}
+
+/// A pooler of PostgreSQL at a glance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PoolerStatus {
+    /// The instance.
+    pub name: String,
+    /// The node that it uses. Absent where it uses none, or none that the monitor knows of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// A write that came through it just now was kept.
+    pub writes: bool,
 }
 
 /// How soon somebody has to see to something.

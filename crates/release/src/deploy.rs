@@ -222,7 +222,15 @@ pub(crate) fn require_up(context: &Context<'_>, facts: &Facts) -> Result<(), Rel
     let needed = context.platform.instances.iter().filter(|instance| match &instance.role {
         Role::LoadBalancer => reached.contains(instance),
         Role::Component { colour, .. } => colour.is_none(),
-        Role::Plain { .. } | Role::Redis | Role::Store | Role::StoreWitness | Role::Edge | Role::Ops => false,
+        Role::Plain { .. }
+        | Role::Redis
+        | Role::Postgres
+        | Role::PostgresMonitor
+        | Role::Pooler
+        | Role::Store
+        | Role::StoreWitness
+        | Role::Edge
+        | Role::Ops => false,
     });
     for instance in needed {
         if facts.instances.get(&instance.name) != Some(&Existing::Running) {

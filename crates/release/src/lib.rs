@@ -19,7 +19,7 @@ pub use history::{Entry, Outcome, history};
 pub use observe::observe;
 pub use renew::renew;
 pub use rollback::rollback;
-pub use switchover::switchover;
+pub use switchover::{postgres_rejoin, postgres_switchover, switchover};
 pub use up::up;
 
 use bascule_engine::{EngineError, Run};

@@ -53,7 +53,8 @@ pub(crate) fn of_front_door(
     issued(platform, path, "root", names.to_vec(), addresses)
 }
 
-fn issued(
+/// For these names and addresses.
+pub(crate) fn issued(
     platform: &Platform,
     path: impl Into<String>,
     group: &str,

@@ -15,6 +15,7 @@ mod host;
 mod line;
 mod load_balancer;
 mod ops;
+mod postgres;
 mod redis;
 mod store;
 mod template;
@@ -30,6 +31,6 @@ pub use facts::{ColourRelease, ColourState, Existing, Facts, Releases};
 pub use host::{ClientCertificate, HostFacts, host_up};
 pub use load_balancer::OWN_FRONT_CERTIFICATE;
 pub use verbs::{
-    catch_up, drain, due, due_or_out_of_rotation, health, out_of_rotation, prepare, probe, renewal, roll, rotation,
-    service_secrets, switch, switchover, up,
+    catch_up, drain, due, due_or_out_of_rotation, health, out_of_rotation, postgres_rejoin, postgres_switchover,
+    prepare, probe, renewal, roll, rotation, service_secrets, switch, switchover, up,
 };

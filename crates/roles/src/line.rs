@@ -7,7 +7,7 @@ use bascule_spec::{Colour, Component, Instance, Platform, Role, Store};
 use sha2::{Digest as _, Sha256};
 
 use crate::group::packages_of;
-use crate::{Existing, Facts, RoleError, edge, load_balancer, redis, store};
+use crate::{Existing, Facts, RoleError, edge, load_balancer, postgres, redis, store};
 
 /// Load balancers change one at a time.
 pub(crate) const LOAD_BALANCER_LEASE: &str = "roll load_balancer";
@@ -84,6 +84,9 @@ fn mac(platform: &Platform, instance: &str) -> String {
 fn volumes(platform: &Platform, instance: &Instance) -> Vec<Volume> {
     let volume = match &instance.role {
         Role::Redis => platform.redis.as_ref().map(|redis| redis::volume(redis, instance)),
+        Role::Postgres | Role::PostgresMonitor => {
+            platform.postgres.as_ref().map(|postgres| postgres::volume(postgres, instance))
+        }
         Role::Store | Role::StoreWitness => {
             let cluster = platform.store.as_ref().and_then(Store::cluster);
             cluster.map(|cluster| store::volume(cluster, instance))
@@ -129,6 +132,12 @@ pub(crate) fn plan(platform: &Platform, facts: &Facts, lines: Vec<Line>) -> Plan
     for lease in [redis::LEASE, redis::SENTINEL_LEASE] {
         leases.insert(lease.to_owned(), Lease { capacity: 1, order: members.clone() });
     }
+    let nodes = order(facts.stopped_first(platform.postgres_nodes()));
+    for lease in postgres::LEASES {
+        leases.insert(lease.to_owned(), Lease { capacity: 1, order: nodes.clone() });
+    }
+    let poolers = order(facts.stopped_first(platform.poolers()));
+    leases.insert(postgres::pooler::LEASE.to_owned(), Lease { capacity: 1, order: poolers });
     let members = order(facts.stopped_first(platform.store_members()));
     for lease in store::LEASES {
         leases.insert(lease.to_owned(), Lease { capacity: 1, order: members.clone() });

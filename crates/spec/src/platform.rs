@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::services::{Edge, Redis, Service, Store};
+use crate::services::{Edge, Postgres, Redis, Service, Store};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
@@ -29,10 +29,11 @@ pub struct Platform {
     /// In the order of the file.
     pub components: Vec<Component>,
     pub redis: Option<Redis>,
+    pub postgres: Option<Postgres>,
     pub store: Option<Store>,
     pub edge: Option<Edge>,
-    /// Every instance, in a stable order: load balancers, components (blue before green), Redis, the object store,
-    /// edges, plain groups, `ops-1`.
+    /// Every instance, in a stable order: load balancers, components (blue before green), Redis, PostgreSQL, the
+    /// object store, edges, plain groups, `ops-1`.
     pub instances: Vec<Instance>,
     /// What the instance `ops-1` works with, where there is one. Absent until it is made.
     pub ops: Option<Ops>,
@@ -253,6 +254,8 @@ pub struct Component {
     /// Names of the secrets it reads as systemd credentials.
     pub secrets: BTreeSet<String>,
     pub uses: BTreeSet<Service>,
+    /// The database whose shape it changes.
+    pub migrates: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -332,6 +335,12 @@ pub enum Role {
     },
     /// A member: a Redis and a Sentinel.
     Redis,
+    /// A node of PostgreSQL.
+    Postgres,
+    /// It decides which node of PostgreSQL is the primary.
+    PostgresMonitor,
+    /// It lends connections to the primary of PostgreSQL.
+    Pooler,
     /// A node of the object store, which keeps data and answers requests.
     Store,
     /// It keeps no data of the object store, and has a voice when its nodes decide by majority.
@@ -354,6 +363,9 @@ impl Role {
             Self::LoadBalancer => "load_balancer",
             Self::Component { .. } => "component",
             Self::Redis => "redis",
+            Self::Postgres => "postgres",
+            Self::PostgresMonitor => "postgres_monitor",
+            Self::Pooler => "pooler",
             Self::Store => "store",
             Self::StoreWitness => "store_witness",
             Self::Edge => "edge",
@@ -414,7 +426,15 @@ impl Platform {
             .iter()
             .filter(|store| store.cluster().is_some())
             .flat_map(|store| store.users().into_iter().map(Store::key_of).chain([Store::CLUSTER_KEY.to_owned()]));
-        redis.chain(store).collect()
+        let postgres = self.postgres.iter().flat_map(|postgres| {
+            let own = [Postgres::MONITOR_PASSWORD, Postgres::REPLICATION_PASSWORD, Postgres::POOLER_PASSWORD];
+            let of_users = postgres.databases.iter().flat_map(|database| &database.users);
+            let of_databases =
+                postgres.databases.iter().map(|database| Postgres::migration_password_of(&database.name));
+            let own = own.into_iter().map(str::to_owned).chain(of_databases);
+            own.chain(of_users.map(|user| Postgres::password_of(user)))
+        });
+        redis.chain(store).chain(postgres).collect()
     }
 
     /// The components, and the groups of plain instances, that use a service.
@@ -441,6 +461,18 @@ impl Platform {
 
     pub fn redis_members(&self) -> impl Iterator<Item = &Instance> {
         self.instances.iter().filter(|instance| instance.role == Role::Redis)
+    }
+
+    pub fn postgres_nodes(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(|instance| instance.role == Role::Postgres)
+    }
+
+    pub fn postgres_monitor(&self) -> Option<&Instance> {
+        self.instances.iter().find(|instance| instance.role == Role::PostgresMonitor)
+    }
+
+    pub fn poolers(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(|instance| instance.role == Role::Pooler)
     }
 
     /// The nodes that keep the object store's data, in the order of their numbers.

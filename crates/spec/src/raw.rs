@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::platform::{ComponentKind, PoolDriver, Topology, Transport};
-use crate::services::{Detection, Service, WhenFull};
+use crate::services::{Detection, FailoverDetection, Service, WhenFull};
 
 /// A platform: its hosts, its load balancers, its software. `env/NAME.toml` beside this file overlays it for one
 /// environment: tables are merged key by key, all other values are replaced.
@@ -47,6 +47,8 @@ pub(crate) struct File {
     pub(crate) component: BTreeMap<String, Component>,
     /// Redis with Sentinel: data in memory, kept by three members or more.
     pub(crate) redis: Option<Redis>,
+    /// PostgreSQL, which fails over by itself, behind poolers.
+    pub(crate) postgres: Option<Postgres>,
     /// The object store, which speaks S3: any two of its four nodes may be lost.
     pub(crate) store: Option<Store>,
     /// The edge cache: serves what a bucket of the store holds, by signed URLs.
@@ -303,6 +305,69 @@ pub(crate) struct Redis {
     pub(crate) placement: Placement,
 }
 
+/// PostgreSQL: a primary, and standbys that have all that was committed. When the primary is lost, a monitor makes a standby the
+/// primary, and poolers, through which everybody comes, go on there.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Postgres {
+    /// How many nodes there are. With 2, commits are on one node only while the other is away; with 3, they are always on two.
+    #[schemars(range(min = 2, max = 3))]
+    pub(crate) instances: u32,
+    /// How large the volume of each node is: data, and the log of changes, which may take up to a quarter of it.
+    #[schemars(regex(pattern = "^[1-9][0-9]{0,8}GiB$"), extend("patternErrorMessage" = "a size is a whole number of GiB"), example = &"50GiB")]
+    pub(crate) volume: String,
+    /// How soon a primary that does not answer is replaced.
+    pub(crate) detection: FailoverDetection,
+    /// Where the load balancers serve the pool, to those whom a database is open to.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub(crate) port: u16,
+    /// The databases, by name.
+    pub(crate) database: BTreeMap<String, Database>,
+    /// Where the monitor is, `pg-monitor`, and what it may use.
+    pub(crate) monitor: PostgresMonitor,
+    /// The poolers.
+    pub(crate) pooler: Pooler,
+    #[serde(flatten)]
+    pub(crate) placement: Placement,
+}
+
+/// A database.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Database {
+    /// The components and groups that read and write its rows. They say `uses = ["postgres"]`, and each has one database.
+    #[schemars(extend("uniqueItems" = true, "examples" = [["api"]]))]
+    pub(crate) users: Vec<String>,
+    /// Those of the components among them that also change its shape: they get a second password.
+    #[schemars(extend("uniqueItems" = true, "examples" = [["api"]]))]
+    pub(crate) migrators: Vec<String>,
+    /// The extensions that it has. They come with PostgreSQL.
+    #[schemars(inner(regex(pattern = "^[a-z][a-z0-9_-]{0,62}$")), extend("uniqueItems" = true, "patternErrorMessage" = "the name of an extension has lower-case letters, digits, `_` and `-`", "examples" = [["pg_trgm"]]))]
+    pub(crate) extensions: Vec<String>,
+}
+
+/// The monitor of PostgreSQL: it decides which node is the primary. Without it everything goes on as it is.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct PostgresMonitor {
+    #[serde(flatten)]
+    pub(crate) placement: Placement,
+}
+
+/// The poolers before PostgreSQL: each lends up to 60 connections of a database to 1,000 clients.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Pooler {
+    /// How many there are.
+    #[schemars(range(min = 1, max = 4))]
+    pub(crate) instances: u32,
+    #[serde(flatten)]
+    pub(crate) placement: Placement,
+}
+
 /// The object store, which speaks S3. Of each object, every node keeps one part; `parity` of them may be lost, and what they
 /// kept is worked out from the others.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -483,6 +548,27 @@ impl Default for Redis {
             when_full: WhenFull::Refuse,
             placement: Placement::default(),
         }
+    }
+}
+
+impl Default for Postgres {
+    fn default() -> Self {
+        Self {
+            instances: 2,
+            volume: "20GiB".to_owned(),
+            detection: FailoverDetection::Fast,
+            port: 6_432,
+            database: BTreeMap::new(),
+            monitor: PostgresMonitor::default(),
+            pooler: Pooler::default(),
+            placement: Placement::default(),
+        }
+    }
+}
+
+impl Default for Pooler {
+    fn default() -> Self {
+        Self { instances: 2, placement: Placement::default() }
     }
 }
 

@@ -45,6 +45,74 @@ pub enum Service {
     Redis,
     /// The object store.
     Store,
+    /// A database of PostgreSQL.
+    Postgres,
+}
+
+/// PostgreSQL: its nodes are the instances of role [`Role::Postgres`](crate::Role::Postgres), which decide nothing by themselves:
+/// the monitor does, and poolers are what software comes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Postgres {
+    /// The size of each node's volume, as Incus writes it: `20GiB`.
+    pub volume: String,
+    /// The same in bytes.
+    pub volume_bytes: u64,
+    /// The memory that each node has, in bytes, where the file says so.
+    pub memory_bytes: Option<u64>,
+    pub detection: FailoverDetection,
+    /// Where the load balancers serve the pool.
+    pub port: u16,
+    /// In the order of their names.
+    pub databases: Vec<Database>,
+}
+
+impl Postgres {
+    /// The secret by which nodes come to the monitor.
+    pub const MONITOR_PASSWORD: &str = "bascule/postgres/monitor";
+    /// The secret by which standbys come to the primary.
+    pub const REPLICATION_PASSWORD: &str = "bascule/postgres/replication";
+    /// The secret by which poolers look who is the primary.
+    pub const POOLER_PASSWORD: &str = "bascule/postgres/pooler";
+
+    /// The secret by which a component, or a group of instances, comes to its database, as the user of its name.
+    pub fn password_of(user: &str) -> String {
+        format!("bascule/postgres/user/{user}")
+    }
+
+    /// The secret by which the shape of a database is changed.
+    pub fn migration_password_of(database: &str) -> String {
+        format!("bascule/postgres/migrate/{database}")
+    }
+
+    /// The database that is open to somebody.
+    pub fn database_of(&self, user: &str) -> Option<&Database> {
+        self.databases.iter().find(|database| database.users.contains(user))
+    }
+}
+
+/// A database, with those to whom it is open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// Also the name of its owner, which nobody logs in as (`NAME_owner`), and of who changes its shape (`NAME_migrate`).
+    pub name: String,
+    /// Who reads and writes its rows.
+    pub users: BTreeSet<String>,
+    /// Those of them that also change its shape.
+    pub migrators: BTreeSet<String>,
+    pub extensions: BTreeSet<String>,
+}
+
+/// How soon a primary that does not answer is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailoverDetection {
+    /// Writes go on after about 5 s; a network or a machine that stutters for 2 s costs a failover.
+    #[default]
+    Fast,
+    /// Writes go on after about 10 s; what stutters for 4 s costs a failover.
+    Normal,
+    /// Writes go on after about a minute; for networks and machines that stand still for many seconds.
+    Safe,
 }
 
 /// The object store, which speaks S3.

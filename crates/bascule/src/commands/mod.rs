@@ -12,6 +12,7 @@ pub(crate) mod host;
 pub(crate) mod init;
 pub(crate) mod logs;
 pub(crate) mod man;
+pub(crate) mod pg;
 pub(crate) mod plan;
 pub(crate) mod redis;
 pub(crate) mod renew;

@@ -3,6 +3,7 @@
 mod finding;
 mod json;
 mod plain;
+mod postgres;
 mod progress;
 #[cfg(test)]
 mod samples;

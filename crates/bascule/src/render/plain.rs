@@ -5,7 +5,7 @@ use anstyle::{AnsiColor, Style};
 use bascule_plan::agent::{Evidence, Outcome};
 use bascule_plan::event::{Event, Failure, INSTANCE_FIRST, LockStatus, Stream, Summary};
 
-use super::{Renderer, finding, store, table};
+use super::{Renderer, finding, postgres, store, table};
 
 /// Plain lines: what changed, what failed and why, and a summary.
 pub(super) struct Plain {
@@ -13,6 +13,7 @@ pub(super) struct Plain {
     verb: String,
     status: table::Status,
     store: store::Store,
+    postgres: postgres::Postgres,
     history: table::History,
     secrets: table::Secrets,
 }
@@ -41,7 +42,7 @@ impl Renderer for Plain {
 
 /// Verbs whose output is what a command on an instance says, or a text that was asked for.
 fn passes_on(verb: &str) -> bool {
-    matches!(verb, "exec" | "logs" | "secrets show")
+    matches!(verb, "exec" | "logs" | "pg psql" | "secrets show")
 }
 
 /// Verbs that only work on files: what they say needs no heading.
@@ -68,6 +69,7 @@ impl Plain {
             verb: String::new(),
             status: table::Status::default(),
             store: store::Store::default(),
+            postgres: postgres::Postgres::default(),
             history: table::History::default(),
             secrets: table::Secrets::default(),
         }
@@ -129,6 +131,14 @@ impl Plain {
                 self.store.status(status);
                 None
             }
+            Event::PostgresNode(node) => {
+                self.postgres.node(node);
+                None
+            }
+            Event::Pooler(pooler) => {
+                self.postgres.pooler(pooler);
+                None
+            }
             Event::Alert { severity, message } => {
                 self.store.alert(*severity, message);
                 None
@@ -172,7 +182,11 @@ impl Plain {
     }
 
     fn summary(&self, summary: &Summary) -> String {
-        let tables = self.status.text() + &self.store.text() + &self.history.text() + &self.secrets.text();
+        let tables = self.status.text()
+            + &self.postgres.text()
+            + &self.store.text()
+            + &self.history.text()
+            + &self.secrets.text();
         let Summary { changed, unchanged, failed, duration_ms, instances, .. } = summary;
         let took = seconds(*duration_ms);
         let closing = match self.verb.as_str() {
@@ -184,7 +198,7 @@ impl Plain {
             _ if *failed > 0 => {
                 format!("{RED}failed {failed}{RED:#}, changed {changed}, unchanged {unchanged}, in {took}")
             }
-            "status" | "store status" | "history" | "exec" | "logs" => return tables,
+            "status" | "store status" | "pg status" | "pg psql" | "history" | "exec" | "logs" => return tables,
             _ if changed + unchanged == 0 => return tables,
             "plan" if *changed == 0 => {
                 format!("{GREEN}nothing to change{GREEN:#}: {unchanged} checked on {instances} instances, in {took}")

@@ -2,8 +2,8 @@
 
 use bascule_plan::agent::{Evidence, Outcome};
 use bascule_plan::event::{
-    Event, Failure, Finding, InstanceStatus, LockStatus, Severity, StoreNode, StoreStatus, Stream, Summary, ThingKind,
-    Verdict,
+    Event, Failure, Finding, InstanceStatus, LockStatus, PoolerStatus, PostgresNode, Severity, StoreNode, StoreStatus,
+    Stream, Summary, ThingKind, Verdict,
 };
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -38,6 +38,8 @@ pub(super) fn one_of_each() -> Vec<Event> {
         front_door,
         store_node(),
         Event::Store(store()),
+        postgres_node(),
+        Event::Pooler(PoolerStatus { name: "pooler-1".into(), node: Some("pg-2".into()), writes: true }),
         Event::Alert { severity: Severity::Warning, message: "store-3 is away".into() },
         output("two\nlines\n"),
         Event::History {
@@ -87,6 +89,8 @@ pub(super) fn type_of(event: &Event) -> &'static str {
         Event::FrontDoor { .. } => "front_door",
         Event::StoreNode(_) => "store_node",
         Event::Store(_) => "store",
+        Event::PostgresNode(_) => "postgres_node",
+        Event::Pooler(_) => "pooler",
         Event::Alert { .. } => "alert",
         Event::Output { .. } => "output",
         Event::History { .. } => "history",
@@ -230,6 +234,19 @@ pub(super) fn store_node() -> Event {
         bytes_total: 5 << 30,
         bytes_used: 1 << 30,
         parts_repaired: 0,
+    })
+}
+
+/// A standby of PostgreSQL.
+pub(super) fn postgres_node() -> Event {
+    Event::PostgresNode(PostgresNode {
+        name: "pg-1".into(),
+        state: Some("secondary".into()),
+        goal: Some("secondary".into()),
+        healthy: true,
+        writable: Some(false),
+        timeline: Some(3),
+        behind_bytes: Some(1 << 20),
     })
 }
 

@@ -83,7 +83,8 @@ impl Door<'_> {
             Role::Component { component, .. } => {
                 balances && platform.component(component).is_some_and(|component| component.port == self.port)
             }
-            Role::Plain { .. } | Role::Redis | Role::Store | Role::StoreWitness | Role::Edge | Role::Ops => false,
+            Role::Plain { .. } | Role::Redis | Role::Postgres | Role::PostgresMonitor | Role::Pooler => false,
+            Role::Store | Role::StoreWitness | Role::Edge | Role::Ops => false,
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use bascule_spec::{Component, Platform, Redis, Service};
+use bascule_spec::{Component, Platform, Postgres, Redis, Service};
 use serde::Serialize;
 
 use crate::group::{Group, directory, file, running, secret_file};
 use crate::template::render;
-use crate::{Facts, RoleError, redis, store};
+use crate::{Facts, RoleError, postgres, redis, store};
 
 pub(super) fn base(platform: &Platform, component: &Component, facts: &Facts) -> Result<Group, RoleError> {
     let mut group = Group::new("component/base");
@@ -21,6 +21,7 @@ pub(super) fn base(platform: &Platform, component: &Component, facts: &Facts) ->
             variables.extend(match service {
                 Service::Redis => redis::environment(platform, facts, &component.name)?,
                 Service::Store => store::environment(platform, facts, &component.name)?,
+                Service::Postgres => postgres::pooler::environment(platform, facts, &component.name)?,
             });
         }
         let text = lines(variables.iter().map(|(name, value)| (*name, value.as_str())));
@@ -137,23 +138,35 @@ fn credentials(platform: &Platform, component: &Component) -> Vec<(String, Strin
         let secret = match service {
             Service::Redis => Redis::password_of(&component.name),
             Service::Store => store::key_of(platform.store.as_ref()?, &component.name),
+            Service::Postgres => Postgres::password_of(&component.name),
         };
         Some((credential_of(*service).to_owned(), secret))
     });
-    own.chain(of_services).collect()
+    let of_migration = component.migrates.as_deref().map(Postgres::migration_password_of);
+    let of_migration = of_migration.map(|secret| (MIGRATION.to_owned(), secret));
+    own.chain(of_services).chain(of_migration).collect()
 }
+
+/// The credential by which a component changes the shape of its database.
+const MIGRATION: &str = "postgres_migration";
 
 /// The names alone.
 fn names(component: &Component) -> Vec<String> {
-    let of_services = component.uses.iter().map(|service| credential_of(*service).to_owned());
+    let of_services = component.uses.iter().flat_map(|service| credentials_of(component, *service));
     component.secrets.iter().cloned().chain(of_services).collect()
 }
 
-/// By which name a component reads its secret for a service.
-pub(super) fn credential_of(service: Service) -> &'static str {
+/// By which names a component reads its secrets for a service.
+pub(super) fn credentials_of(component: &Component, service: Service) -> Vec<String> {
+    let of_migration = component.migrates.as_ref().filter(|_| service == Service::Postgres).map(|_| MIGRATION);
+    [credential_of(service)].into_iter().chain(of_migration).map(str::to_owned).collect()
+}
+
+fn credential_of(service: Service) -> &'static str {
     match service {
         Service::Redis => "redis",
         Service::Store => "store",
+        Service::Postgres => "postgres",
     }
 }
 

@@ -14,6 +14,8 @@
 //! | `COMPONENT`, `INSTANCE` | its own name, and that of the machine it runs on |
 //! | `CREDENTIALS_DIRECTORY` | the folder with its secrets, a file each: by systemd, when it has any |
 //! | `REDIS_SENTINELS`, `REDIS_MASTER`, `REDIS_USER`, `REDIS_CA` | with `uses = ["redis"]`: where the Sentinels are (`ADDRESS:PORT`, with commas), by which name they know the master, as whom to come (the password is the credential `redis`), and the file with the authority that vouches for them |
+//! | `DATABASE_URL`, `PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER`, `PGSSLMODE`, `PGSSLROOTCERT` | with `uses = ["postgres"]`: where its database is and as whom to come, as a URL and by the names that libpq reads by itself; the password is the credential `postgres`. Connections are lent for a transaction at a time: what belongs to a session (`SET`, `LISTEN`, advisory locks of a session) does not last |
+//! | `MIGRATION_DATABASE_URL` | for a component among the `migrators` of its database: as whom to come to change its shape; the password is the credential `postgres_migration`, and the connection is its own for as long as it lasts |
 //! | `AWS_ENDPOINT_URL_S3`, `AWS_REGION`, `AWS_CA_BUNDLE`, `AWS_SHARED_CREDENTIALS_FILE`, `S3_BUCKETS` | with `uses = ["store"]`: where the object store is, and as whom to come, by the names that clients of S3 read by themselves; and the buckets that are open to it, with commas. Buckets are part of the path (`https://HOST/BUCKET/KEY`) |
 //! | `TLS_CERTIFICATE` | with `tls = true`: a PEM file with the certificate and the key for all that come to `LISTEN_ADDRESS` |
 //!
@@ -29,7 +31,7 @@ use bascule_spec::{Component, ComponentKind, Instance, Platform, Role, Service};
 
 use crate::facts::ColourRelease;
 use crate::group::{Group, command_on, script_path, symlink, wait};
-use crate::{Facts, RoleError, certificates, edge, line, redis, store};
+use crate::{Facts, RoleError, certificates, edge, line, postgres, redis, store};
 
 /// Releases kept beside the current one, for a look and for a way back.
 const RELEASES_KEPT: &str = "3";
@@ -164,9 +166,11 @@ pub(crate) fn accepting(platform: &Platform, component: &Component) -> Vec<(Stri
         let milestones: Vec<_> = match service {
             Service::Redis => redis::accepting(platform).collect(),
             Service::Store => store::accepting(platform).into_iter().collect(),
+            Service::Postgres => postgres::pooler::accepting(platform).collect(),
         };
-        let credential = binary::credential_of(*service).to_owned();
-        milestones.into_iter().map(|milestone| (credential.clone(), milestone)).collect()
+        let credentials = binary::credentials_of(component, *service);
+        let for_each = |milestone: Milestone| credentials.iter().map(move |name| (name.clone(), milestone.clone()));
+        milestones.into_iter().flat_map(for_each).collect()
     };
     component.uses.iter().flat_map(of_service).chain(edge::accepting(platform, component)).collect()
 }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use bascule_spec::{Instance, Platform, Role, Service, Store};
 
-use crate::{Facts, RoleError, edge, load_balancer, redis, store};
+use crate::{Facts, RoleError, edge, load_balancer, postgres, redis, store};
 
 const SSH_PORT: u16 = 22;
 
@@ -40,6 +40,9 @@ pub(crate) enum From {
 /// | a load balancer | VRRP, and its generation | the other load balancers |
 /// | a replica | its component's | the load balancers |
 /// | a member of Redis | Redis's, and Sentinel's | the other members, and who uses Redis |
+/// | a node of PostgreSQL, its monitor | Postgres's | nodes, the monitor, and the poolers |
+/// | a pooler | PgBouncer's, and that of its health | the load balancers |
+/// | a load balancer | the pool's | who uses PostgreSQL |
 /// | a load balancer | the object store's | who uses the store |
 /// | a member of the store | Ceph's own | the other members |
 /// | a node of the store | its gateway's | the load balancers |
@@ -64,6 +67,10 @@ pub(crate) fn admitted(platform: &Platform, facts: &Facts, instance: &Instance) 
                 let generation = What::TcpPort(load_balancer::PEER_PORT);
                 all.push(Admitted { why: "whose generation is the newest", what: generation, from: from() });
             }
+            if let Some(postgres) = &platform.postgres {
+                let users = platform.instances.iter().filter(|instance| platform.uses(instance, Service::Postgres));
+                all.extend(admit("who uses PostgreSQL", What::TcpPort(postgres.port), addresses(facts, users)?));
+            }
             if let Some(cluster) = platform.store.as_ref().and_then(Store::cluster) {
                 let users = platform.instances.iter().filter(|instance| platform.uses(instance, Service::Store));
                 all.extend(admit("who uses the store", What::TcpPort(cluster.port), addresses(facts, users)?));
@@ -78,6 +85,17 @@ pub(crate) fn admitted(platform: &Platform, facts: &Facts, instance: &Instance) 
                 for port in [redis::PORT, redis::SENTINEL_PORT] {
                     all.extend(admit(why, What::TcpPort(port), from.clone()));
                 }
+            }
+        }
+        Role::Postgres | Role::PostgresMonitor => {
+            let others = platform.postgres_nodes().chain(platform.postgres_monitor());
+            let others = addresses(facts, others.filter(|other| other.name != instance.name))?;
+            all.extend(admit("the other nodes", What::TcpPort(postgres::PORT), others));
+            all.extend(admit("the poolers", What::TcpPort(postgres::PORT), addresses(facts, platform.poolers())?));
+        }
+        Role::Pooler => {
+            for port in [postgres::pooler::PORT, postgres::pooler::HEALTH_PORT] {
+                all.extend(admit("the load balancers", What::TcpPort(port), load_balancers()?));
             }
         }
         Role::Store | Role::StoreWitness => {

@@ -6,7 +6,7 @@ use bascule_spec::{Balance, Component, Detection, Instance, Platform, Topology};
 use serde::Serialize;
 
 use super::{COLOUR_MAP, GENERATION_MAP, INSIDE_PORT, PEER_PORT, backend, tls, tunnels};
-use crate::{Facts, RoleError, certificates, edge, store, template};
+use crate::{Facts, RoleError, certificates, edge, postgres, store, template};
 
 /// `haproxy.cfg` as a whole. It changes with the platform, never with a release or a switch.
 pub(super) fn render(platform: &Platform, facts: &Facts) -> Result<String, RoleError> {
@@ -24,6 +24,7 @@ pub(super) fn render(platform: &Platform, facts: &Facts) -> Result<String, RoleE
         backends: backends(platform, facts)?,
         edge: edge(platform, facts)?,
         store: store(platform, facts)?,
+        pool: pool(platform, facts)?,
     };
     template::render("haproxy.cfg.j2", include_str!("haproxy.cfg.j2"), context)
 }
@@ -44,6 +45,8 @@ struct Context {
     edge: Option<Edge>,
     /// The platform's own object store.
     store: Option<Store>,
+    /// The pool of PostgreSQL.
+    pool: Option<Pool>,
 }
 
 #[derive(Serialize)]
@@ -61,6 +64,13 @@ struct Store {
     authority: &'static str,
     /// How long a gateway may say nothing.
     patience_s: u32,
+    servers: Vec<Server>,
+}
+
+#[derive(Serialize)]
+struct Pool {
+    port: u16,
+    health_port: u16,
     servers: Vec<Server>,
 }
 
@@ -194,6 +204,12 @@ fn store(platform: &Platform, facts: &Facts) -> Result<Option<Store>, RoleError>
         },
         servers,
     }))
+}
+
+fn pool(platform: &Platform, facts: &Facts) -> Result<Option<Pool>, RoleError> {
+    let Some(postgres) = &platform.postgres else { return Ok(None) };
+    let servers = servers(facts, platform.poolers(), postgres::pooler::PORT)?;
+    Ok(Some(Pool { port: postgres.port, health_port: postgres::pooler::HEALTH_PORT, servers }))
 }
 
 fn servers<'a>(

@@ -8,4 +8,5 @@ mod laws;
 mod ops;
 mod outlines;
 mod platforms;
+mod postgres;
 mod services;

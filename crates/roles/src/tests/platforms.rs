@@ -1,13 +1,13 @@
 //! Platforms and facts for this crate's tests: one of each topology to read, and any number of others to try.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use bascule_plan::{Blob, Fingerprint, FingerprintKey};
 use bascule_spec::{
-    Access, Balance, Bucket, Colour, Component, ComponentKind, Detection, Endpoint, FrontCertificate, GivenCertificate,
-    Incus, Instance, LoadBalancer, Network, Ops, Platform, Redis, Release, Role, Service, Ssh, Store, StoreCluster,
-    StoreEngine, Tls, Topology,
+    Access, Balance, Bucket, Colour, Component, ComponentKind, Database, Detection, Endpoint, FailoverDetection,
+    FrontCertificate, GivenCertificate, Incus, Instance, LoadBalancer, Network, Ops, Platform, Postgres, Redis,
+    Release, Role, Service, Ssh, Store, StoreCluster, StoreEngine, Tls, Topology,
 };
 use proptest::prelude::*;
 
@@ -61,6 +61,7 @@ pub(super) fn platform(topology: Topology, load_balancers: usize, replicas: &[us
         load_balancer: LoadBalancer { topology, port: 80, connections_max: 100_000, address: None, tls: None },
         components: components.into_iter().take(replicas.len()).collect(),
         redis: None,
+        postgres: None,
         store: None,
         edge: None,
         instances,
@@ -103,15 +104,32 @@ pub(super) fn store<const USERS: usize>(parity: usize, bucket: &str, access: [(S
     Store { engine: StoreEngine::Ceph(cluster), buckets: vec![bucket] }
 }
 
-/// Adds Redis and an object store, which the API uses.
+/// PostgreSQL with one database, which the API reads and writes, and changes.
+fn postgres() -> Postgres {
+    let users: BTreeSet<String> = ["api".to_owned()].into();
+    let extensions = ["pg_trgm".to_owned()].into();
+    let database = Database { name: "shop".into(), migrators: users.clone(), users, extensions };
+    Postgres {
+        volume: "20GiB".into(),
+        volume_bytes: 20 << 30,
+        memory_bytes: Some(512 << 20),
+        detection: FailoverDetection::Fast,
+        port: 6432,
+        databases: vec![database],
+    }
+}
+
+/// Adds Redis, PostgreSQL and an object store, which the API uses.
 pub(super) fn with_services(mut platform: Platform) -> Platform {
     share_an_address(&mut platform);
     platform.redis =
         Some(Redis { volume: "1GiB".into(), data_max_bytes: 1 << 28, when_full: bascule_spec::WhenFull::Refuse });
+    platform.postgres = Some(postgres());
     let access = [("api".to_owned(), Access::Write), ("build".to_owned(), Access::Read)];
     platform.store = Some(store(2, "media", access));
     for component in platform.components.iter_mut().filter(|component| component.name == "api") {
-        component.uses = [Service::Redis, Service::Store].into();
+        component.uses = [Service::Postgres, Service::Redis, Service::Store].into();
+        component.migrates = Some("shop".to_owned());
     }
     for plain in &mut platform.instances {
         if let Role::Plain { uses, .. } = &mut plain.role {
@@ -119,8 +137,11 @@ pub(super) fn with_services(mut platform: Platform) -> Platform {
         }
     }
     let redis = (1..=3).map(|n| instance(format!("redis-{n}"), Role::Redis));
-    let nodes = (1..=4).map(|n| instance(format!("store-{n}"), Role::Store));
-    platform.instances.extend(redis.chain(nodes));
+    platform.instances.extend(redis);
+    platform.instances.extend((1..=2).map(|n| instance(format!("pg-{n}"), Role::Postgres)));
+    platform.instances.push(instance("pg-monitor".into(), Role::PostgresMonitor));
+    platform.instances.extend((1..=2).map(|n| instance(format!("pooler-{n}"), Role::Pooler)));
+    platform.instances.extend((1..=4).map(|n| instance(format!("store-{n}"), Role::Store)));
     platform.instances.push(instance("store-witness".into(), Role::StoreWitness));
     platform
 }
@@ -140,6 +161,7 @@ fn api() -> Component {
         environment: [("SHOP_LOG".into(), "info".into()), ("GREETING".into(), "say \"hello\" for $1".into())].into(),
         secrets: ["operator_token".into()].into(),
         uses: [].into(),
+        migrates: None,
     }
 }
 
@@ -252,7 +274,7 @@ pub(super) fn any_platform() -> impl Strategy<Value = (Platform, Facts)> {
 }
 
 fn any_existing() -> impl Strategy<Value = Vec<Option<Existing>>> {
-    prop::collection::vec(prop_oneof![Just(None), Just(Some(Existing::Running)), Just(Some(Existing::Stopped))], 32)
+    prop::collection::vec(prop_oneof![Just(None), Just(Some(Existing::Running)), Just(Some(Existing::Stopped))], 40)
 }
 
 /// As far as it exists, or as if `up` had just made all of it.

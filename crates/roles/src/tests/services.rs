@@ -42,6 +42,19 @@ fn redis_lets_in_its_own_members_and_who_uses_it() {
 }
 
 #[test]
+fn postgres_is_reached_through_the_load_balancers_and_poolers_by_who_uses_it() {
+    let plan = plan();
+    for load_balancer in ["lb-1", "lb-2"] {
+        assert_eq!(admitted(&plan, load_balancer, "6432"), numbers(&plan, &["api-1", "api-2"]));
+    }
+    for port in ["6432", "6433"] {
+        assert_eq!(admitted(&plan, "pooler-1", port), numbers(&plan, &["lb-1", "lb-2"]), "{port}");
+    }
+    assert_eq!(admitted(&plan, "pg-1", "5432"), numbers(&plan, &["pg-2", "pg-monitor", "pooler-1", "pooler-2"]));
+    assert_eq!(admitted(&plan, "pg-monitor", "5432"), numbers(&plan, &["pg-1", "pg-2", "pooler-1", "pooler-2"]));
+}
+
+#[test]
 fn the_store_is_reached_through_the_load_balancers_by_who_uses_it_and_otherwise_by_its_own_members() {
     let plan = plan();
     for load_balancer in ["lb-1", "lb-2"] {

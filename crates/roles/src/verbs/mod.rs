@@ -2,6 +2,7 @@
 
 mod drain;
 mod health;
+mod postgres;
 mod prepare;
 mod probe;
 mod renew;
@@ -14,6 +15,7 @@ mod up;
 
 pub use drain::drain;
 pub use health::health;
+pub use postgres::{postgres_rejoin, postgres_switchover};
 pub use prepare::prepare;
 pub use probe::probe;
 pub use renew::{due, due_or_out_of_rotation, renewal};

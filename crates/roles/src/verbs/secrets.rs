@@ -12,10 +12,15 @@ use crate::{Facts, RoleError};
 /// # Errors
 /// As [`super::up`].
 pub fn service_secrets(platform: &Platform, facts: &Facts) -> Result<Plan, RoleError> {
+    const OF_USERS: [&str; 4] =
+        ["redis/users/", "store/users/key-", "postgres/install/credential-user-", "pooler/install/credential-user-"];
+    const OF_DATABASES: [&str; 2] = ["postgres/install/credential-migrate-", "pooler/install/credential-migrate-"];
     let users: Vec<&str> = platform.components.iter().map(|component| component.name.as_str()).collect();
     let is_of_a_user = |id: &str| {
-        let user = id.strip_prefix("redis/users/").or_else(|| id.strip_prefix("store/users/key-"));
-        user.is_some_and(|user| users.contains(&user)) || id == "edge/keys/signing"
+        let user = OF_USERS.iter().find_map(|prefix| id.strip_prefix(prefix));
+        user.is_some_and(|user| users.contains(&user))
+            || OF_DATABASES.iter().any(|prefix| id.starts_with(prefix))
+            || id == "edge/keys/signing"
     };
     let mut plan = on_what_runs(platform, facts)?.keeping(|_, step| is_of_a_user(&step.id));
     plan.leases.clear();

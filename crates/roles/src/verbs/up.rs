@@ -4,7 +4,7 @@ use bascule_spec::{Edge, Instance, Platform, Role, Service};
 use super::{put_in_rotation, replicas};
 use crate::component::{self, Gates};
 use crate::line::{self, Making};
-use crate::{Facts, RoleError, common, edge, load_balancer, ops, redis, store};
+use crate::{Facts, RoleError, common, edge, load_balancer, ops, postgres, redis, store};
 
 /// The whole platform as it is recorded. Replicas of a colour to which nothing was released, or whose last deploy did
 /// not end well, or whose release is older than the component itself, get no more than their base; a note on their line
@@ -36,6 +36,8 @@ fn role_steps(
             let users = released_users(platform, facts, Service::Redis);
             Ok((redis::steps(platform, facts, instance, &users)?, None))
         }
+        Role::Postgres | Role::PostgresMonitor => Ok((postgres::steps(platform, facts, instance)?, None)),
+        Role::Pooler => Ok((postgres::pooler::steps(platform, facts, instance)?, None)),
         Role::Store | Role::StoreWitness => {
             let users = released_users(platform, facts, Service::Store);
             Ok((store::steps(platform, facts, instance, &users)?, None))

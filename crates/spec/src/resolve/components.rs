@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::Context;
 use super::names::{environment_variable, label, port};
-use super::services;
+use super::{postgres, services};
 use crate::platform::{Balance, Component, ComponentKind};
 use crate::raw;
 use crate::words::heading;
@@ -71,6 +71,7 @@ fn component(file: &raw::File, name: &str, raw: &raw::Component, context: &mut C
         environment: raw.environment.clone(),
         secrets: raw.secrets.iter().cloned().collect(),
         uses: services::used(file, &raw.uses, &["component", name, "uses"], context),
+        migrates: postgres::migrated_by(file, name),
     })
 }
 

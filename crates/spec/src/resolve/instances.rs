@@ -7,7 +7,7 @@ use super::Context;
 use super::hosts::Hosts;
 use super::names::{INSTANCE_NAME_MAX, RESERVED, label};
 use super::pins::{Pins, room};
-use super::{services, store};
+use super::{postgres, services, store};
 use crate::platform::{Colour, Instance, Network, Role, Topology};
 use crate::raw::{self, Placement};
 use crate::words::{count, heading};
@@ -103,6 +103,7 @@ fn groups<'a>(file: &'a raw::File, context: &mut Context<'_>) -> Vec<Group<'a>> 
             promised: true,
         });
     }
+    groups.extend(file.postgres.iter().flat_map(postgres::groups));
     groups.extend(file.store.as_ref().and_then(store::nodes));
     if let Some(edge) = &file.edge {
         groups.push(Group {
@@ -159,7 +160,7 @@ fn check_ops(file: &raw::File, ops: &raw::Ops, context: &mut Context<'_>) {
     }
 }
 
-fn members(prefix: &str, count: u32, role: &Role) -> Vec<(String, Role)> {
+pub(super) fn members(prefix: &str, count: u32, role: &Role) -> Vec<(String, Role)> {
     (1..=count).map(|number| (format!("{prefix}-{number}"), role.clone())).collect()
 }
 

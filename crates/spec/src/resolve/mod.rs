@@ -12,6 +12,7 @@ mod load_balancer;
 mod names;
 mod network;
 mod pins;
+mod postgres;
 mod servers;
 mod services;
 mod ssh;
@@ -35,6 +36,7 @@ pub(crate) fn resolve(file: &raw::File, environment: &str, context: &mut Context
     let load_balancer = load_balancer::load_balancer(file, network.as_ref(), context);
     let components = components::components(file, context);
     let redis = file.redis.as_ref().map(services::redis);
+    let postgres = file.postgres.as_ref().map(|postgres| postgres::postgres(postgres, file, context));
     let store = file.store.as_ref().and_then(|store| store::store(store, file, context));
     let edge = file.edge.as_ref().and_then(|edge| edge::edge(edge, file, context));
     let instances = instances::instances(file, network.as_ref(), load_balancer.address, context);
@@ -50,6 +52,7 @@ pub(crate) fn resolve(file: &raw::File, environment: &str, context: &mut Context
         load_balancer,
         components,
         redis,
+        postgres,
         store,
         edge,
         instances,

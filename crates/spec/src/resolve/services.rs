@@ -18,6 +18,7 @@ pub(super) fn used(file: &raw::File, uses: &[Service], path: &[&str], context: &
         let (name, is_there) = match service {
             Service::Redis => ("redis", file.redis.is_some()),
             Service::Store => ("store", file.store.is_some()),
+            Service::Postgres => ("postgres", file.postgres.is_some()),
         };
         if !is_there && !context.is_suspect(&[name]) {
             let index = index.to_string();

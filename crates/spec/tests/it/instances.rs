@@ -180,3 +180,19 @@ fn edges_come_after_the_store_and_may_only_read_their_bucket() {
     assert!(platform.secrets().contains("media_key"), "it is drawn by `init`");
     assert!(platform.own_secrets().contains("bascule/store/user/edge"));
 }
+
+#[test]
+fn postgres_has_nodes_a_monitor_and_poolers_and_whoever_changes_a_shape_has_a_second_secret() {
+    let api = "[component.api]\nkind = \"binary\"\nport = 8080\nroutes = [\"/api/\"]\nhealth = \"/health\"\nversion = \"/version\"\nuses = [\"postgres\"]\n";
+    let postgres = "[postgres]\nmemory = \"2GiB\"\n[postgres.monitor]\nmemory = \"512MiB\"\n[postgres.database.shop]\nusers = [\"api\", \"tools\"]\nmigrators = [\"api\"]\n[group.tools]\ninstances = 1\nuses = [\"postgres\"]\n";
+    let platform = loaded(&format!("{SMALL}{api}{postgres}"), "");
+    let names = names(&platform);
+    assert_eq!(names[names.len() - 6..], ["pg-1", "pg-2", "pg-monitor", "pooler-1", "pooler-2", "tools-1"]);
+    assert_eq!(platform.postgres_monitor().unwrap().memory.as_deref(), Some("512MiB"));
+    assert_eq!(platform.postgres.as_ref().unwrap().memory_bytes, Some(2 << 30));
+    assert_eq!(platform.component("api").unwrap().migrates.as_deref(), Some("shop"));
+    assert_eq!(platform.component("web").unwrap().migrates, None);
+    let own = platform.own_secrets();
+    let expected = ["migrate/shop", "monitor", "pooler", "replication", "user/api", "user/tools"];
+    assert_eq!(own, expected.map(|name| format!("bascule/postgres/{name}")).into());
+}

@@ -1,0 +1,176 @@
+//! PostgreSQL loses its parts one after the other, in every way, while somebody writes who knows what was acknowledged.
+
+mod site;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use site::{Ledger, Site};
+
+use crate::lab::now_ms;
+
+/// Of all that was acknowledged nothing is lost, and no node was written to after another had taken its place.
+#[track_caller]
+fn nothing_is_lost(read: &Value) {
+    assert!(read["acknowledged"].as_u64() > Some(500), "{read}");
+    assert_eq!(read["lost"], json!([]), "{read}");
+    assert_eq!(read["backwards"], json!([]), "{read}");
+}
+
+#[test]
+fn whatever_is_lost_no_acknowledged_row_is_and_up_leaves_the_new_primary_alone() {
+    let site = Site::up();
+    let ledger = Ledger::start(&site);
+    let told = |what: &str, ms: u64| println!("postgres: {what}: a write again after {ms} ms");
+
+    // The primary dies.
+    let (primary, _) = site.wait_until_whole();
+    site.lab.incus(&["stop", "--force", &primary]);
+    told("primary killed", ledger.acknowledged_after(now_ms()));
+    let alone = site.status();
+    assert_eq!((&alone["well"], &alone["writable"]), (&json!(false), &json!(1)), "{alone:#}");
+    let said = alone["alerts"].to_string();
+    assert!(said.contains("alone, and would be lost with it"), "{said}");
+    site.lab.incus(&["start", &primary]);
+    let (now, _) = site.is_whole_again();
+    assert_ne!(now, primary, "it came back as the primary");
+
+    // It stands still, and goes on when another one is the primary.
+    let primary = now;
+    site.lab.incus(&["pause", &primary]);
+    told("primary frozen", ledger.acknowledged_after(now_ms()));
+    site.lab.incus(&["resume", &primary]);
+    ledger.go_on();
+    let (now, _) = site.is_whole_again();
+    assert_ne!(now, primary, "it woke up as the primary");
+
+    // Its word does not reach the monitor; it could still be written to.
+    let (primary, standby) = site.wait_until_whole();
+    let fault = now_ms();
+    site.cut(&primary, "pg-monitor");
+    told("primary cut off from the monitor", ledger.acknowledged_after(fault + 6_000) + 6_000);
+    assert_eq!(site.status()["primary"], json!(standby));
+    site.heal();
+    site.is_whole_again();
+
+    // It is cut off from the monitor and from the standby, and poolers still reach it.
+    let (primary, standby) = site.wait_until_whole();
+    let fault = now_ms();
+    site.cut(&primary, "pg-monitor");
+    site.cut(&primary, &standby);
+    told("primary cut off from both", ledger.acknowledged_after(fault + 2_000) + 2_000);
+    site.heal();
+    let (now, _) = site.is_whole_again();
+    assert_eq!(now, standby);
+
+    // The standby dies, and the monitor: writes go on.
+    let (_, standby) = site.wait_until_whole();
+    site.lab.incus(&["stop", "--force", &standby]);
+    told("standby killed", ledger.acknowledged_after(now_ms()));
+    site.lab.incus(&["start", &standby]);
+    site.is_whole_again();
+    site.lab.incus(&["stop", "--force", "pg-monitor"]);
+    told("monitor killed", ledger.acknowledged_after(now_ms()));
+    assert!(site.status()["alerts"].to_string().contains("nobody would replace a lost primary"));
+    site.lab.incus(&["start", "pg-monitor"]);
+    site.is_whole_again();
+
+    // A pooler dies, and its clients go to the other.
+    site.lab.incus(&["stop", "--force", "pooler-1"]);
+    told("pooler killed", ledger.acknowledged_after(now_ms()));
+    site.lab.incus(&["start", "pooler-1"]);
+    site.is_whole_again();
+
+    let read = ledger.end();
+    println!("postgres: {read}");
+    nothing_is_lost(&read);
+    assert!(read["timelines"].as_array().is_some_and(|timelines| timelines.len() >= 5), "four failovers: {read}");
+}
+
+#[test]
+fn a_switchover_and_a_setting_that_needs_a_restart_give_no_client_an_error() {
+    let site = Site::up();
+    let ledger = Ledger::start(&site);
+    let (primary, standby) = site.wait_until_whole();
+    site.lab.ok(&["pg", "switchover"]);
+    assert_eq!(site.is_whole_again(), (standby, primary));
+    // The size of shared memory is only read at a start.
+    let asked = |node: &str| site.lab.shell(node, "runuser -u postgres -- psql -Atc 'SHOW shared_buffers'");
+    let before = asked("pg-1");
+    site.change("[postgres]\nmemory = \"640MiB\"\n");
+    assert_eq!(site.lab.summary(&["up"])["failed"], 0);
+    assert_eq!(site.lab.summary(&["up"])["changed"], 0);
+    for node in ["pg-1", "pg-2"] {
+        assert_eq!((before.as_str(), asked(node).as_str()), ("256MB", "160MB"), "{node}");
+    }
+    site.change("");
+    assert_eq!(site.lab.summary(&["up"])["failed"], 0);
+    site.is_whole_again();
+    ledger.go_on();
+    let read = ledger.end();
+    println!("postgres: {read}");
+    nothing_is_lost(&read);
+    assert_eq!((&read["errors"], &read["idle"]), (&json!({}), &json!(true)), "{read}");
+}
+
+#[test]
+fn a_standby_that_lost_its_disk_is_built_anew() {
+    let site = Site::up();
+    let ledger = Ledger::start(&site);
+    let (_, standby) = site.wait_until_whole();
+    site.lab.incus(&["stop", "--force", &standby]);
+    site.lab.wipe(&standby);
+    assert_eq!(site.lab.summary(&["up"])["failed"], 0);
+    site.is_whole_again();
+    let read = ledger.end();
+    nothing_is_lost(&read);
+}
+
+/// Or the ledger could not fail.
+#[test]
+fn a_ledger_of_commits_that_wait_for_nobody_finds_that_rows_are_lost() {
+    let site = Site::up();
+    let ledger = Ledger::start_with(&site, "synchronous_commit=off");
+    let (primary, _) = site.wait_until_whole();
+    std::thread::sleep(Duration::from_secs(1));
+    site.lab.incus(&["stop", "--force", &primary]);
+    ledger.go_on();
+    site.lab.incus(&["start", &primary]);
+    site.wait_until_whole();
+    let read = ledger.end();
+    println!("postgres, without waiting: {read}");
+    assert_ne!(read["lost"], json!([]), "{read}");
+}
+
+#[test]
+fn nobody_gets_past_the_poolers_and_nobody_does_more_than_it_may() {
+    let site = Site::up();
+    let knock = |from: &str, to: &str, port: u16| {
+        let line = format!("timeout 3 bash -c '</dev/tcp/{}/{port}'", site.address(to));
+        site.lab.run(&["exec", from, "--", "sh", "-c", &line]).status.success()
+    };
+    assert!(knock("tools-1", "lb-1", 6432) && knock("lb-1", "pooler-1", 6432) && knock("pooler-1", "pg-1", 5432));
+    assert!(!knock("tools-1", "pg-1", 5432) && !knock("tools-1", "pooler-1", 6432) && !knock("web-1", "lb-1", 6432));
+    assert!(!knock("lb-1", "pg-1", 5432) && !knock("tools-1", "pg-monitor", 5432));
+    // Rows are what an application changes; the shape of a database, and who may come, are others'.
+    let refused = |sql: &str| {
+        let line = format!("SET ROLE tools; {sql}");
+        let output = site.lab.run(&["pg", "psql", "shop", "--", "-v", "ON_ERROR_STOP=1", "-c", &line]);
+        assert!(!output.status.success(), "{sql}");
+        crate::lab::said(&output)
+    };
+    let not_its =
+        ["DROP TABLE ledger", "CREATE TABLE mine (n int)", "CREATE ROLE mine", "SELECT pg_read_file('PG_VERSION')"];
+    for sql in not_its {
+        let said = refused(sql);
+        assert!(said.contains("must be owner") || said.contains("permission denied"), "{sql}: {said}");
+    }
+    // The monitor's password is in no log, no listing of processes, and no configuration of pg_auto_failover.
+    let password = site.lab.run(&["secrets", "show", "bascule/postgres/monitor"]).stdout;
+    let look = "cat >/run/wanted; { journalctl --no-pager; ps axww -o args; \
+        cat /var/lib/postgresql/.config/pg_autoctl/var/lib/postgresql/*/pg_autoctl.cfg; } 2>/dev/null | grep -cFf /run/wanted; rm /run/wanted";
+    for instance in ["pg-1", "pg-2", "pg-monitor", "pooler-1"] {
+        let output = site.lab.with_input(&["exec", instance, "--", "sh", "-c", look], password.trim_ascii());
+        assert_eq!(crate::lab::said(&output).trim(), "0", "{instance}");
+    }
+}

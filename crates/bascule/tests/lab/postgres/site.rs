@@ -1,0 +1,245 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::lab::{A, Lab, archive, events, folder, now_ms, said, with_input};
+
+/// How long anything may take here before a test gives up: no promise, and no figure.
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// PostgreSQL with two nodes and two poolers, and an instance from which somebody uses it.
+pub(super) struct Site {
+    pub(super) lab: Lab,
+    _one_at_a_time: MutexGuard<'static, ()>,
+}
+
+const PLATFORM: &str = r#"
+name = "pg"
+
+[network]
+bridge = "bslt-pg"
+subnet = "10.99.39.0/24"
+
+[incus]
+project = "bascule-test-pg"
+
+[ssh]
+allow_from = ["10.99.39.0/24"]
+authorized_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH nobody"]
+
+[release]
+artifacts = "artifacts"
+
+[load_balancer]
+topology = "multi-instance"
+instances = 2
+address = "10.99.39.9"
+connections_max = 2000
+
+[component.web]
+kind = "static"
+replicas = 1
+default = true
+
+[postgres]
+volume = "4GiB"
+
+[postgres.database.shop]
+users = ["tools"]
+extensions = ["pg_trgm"]
+
+[group.tools]
+instances = 1
+uses = ["postgres"]
+"#;
+
+const INSTALL: &str = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends python3-psycopg2 >/dev/null";
+const PLACE: &str =
+    "host=10.99.39.9 port=6432 dbname=shop user=tools sslmode=verify-full sslrootcert=/etc/bascule/authority.pem";
+/// Made by whoever owns the database, as a migration is.
+const TABLE: &str = "SET ROLE shop_owner; CREATE TABLE IF NOT EXISTS ledger (name text PRIMARY KEY, timeline integer NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp())";
+
+impl Site {
+    pub(super) fn up() -> Self {
+        static FILES: OnceLock<()> = OnceLock::new();
+        static READY: OnceLock<()> = OnceLock::new();
+        let (guard, lab) = Lab::of(Self::folder(), "pg");
+        let site = Self { lab, _one_at_a_time: guard };
+        FILES.get_or_init(|| {
+            let folder = Self::folder();
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(folder.join("env")).unwrap();
+            fs::create_dir_all(folder.join("artifacts").join(A)).unwrap();
+            fs::write(folder.join("platform.toml"), PLATFORM).unwrap();
+            site.change("");
+            let version = format!("{{\"commit\":\"{A}\"}}");
+            archive(&folder.join("artifacts").join(A).join("web.tar.gz"), &[("version.json", &version, "0644")]);
+            site.lab.ok(&["init", folder.to_str().unwrap()]);
+        });
+        READY.get_or_init(|| {
+            site.lab.ok(&["up"]);
+            assert_eq!(site.lab.summary(&["up"])["changed"], 0);
+            site.lab.ok(&["exec", "tools-1", "--", "sh", "-c", INSTALL]);
+            let put = ["exec", "tools-1", "--", "sh", "-c", "cat >/root/ledger.py"];
+            assert!(site.lab.with_input(&put, include_bytes!("ledger.py")).status.success());
+            site.lab.ok(&["pg", "psql", "--", "-c", TABLE]);
+        });
+        site.wait_until_whole();
+        site
+    }
+
+    fn folder() -> PathBuf {
+        folder().with_file_name("lab-pg")
+    }
+
+    /// Writes the environment's overlay.
+    pub(super) fn change(&self, overlay: &str) {
+        fs::write(Self::folder().join("env/pg.toml"), overlay).unwrap();
+    }
+
+    /// Addresses never move, and to ask for them takes a second.
+    pub(super) fn address(&self, instance: &str) -> String {
+        static ADDRESSES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+        let addresses = ADDRESSES.get_or_init(|| {
+            let address = |status: Value| status["address"].as_str().unwrap().to_owned();
+            self.lab.status().into_iter().map(|(name, status)| (name, address(status))).collect()
+        });
+        addresses[instance].clone()
+    }
+
+    /// `pg status`: who is the primary, and what somebody has to see to.
+    pub(super) fn status(&self) -> Value {
+        let output = self.lab.run(&["pg", "status", "--output", "json"]);
+        let told = events(&output);
+        let of = |kind: &str| told.iter().filter(move |event| event["type"] == kind).cloned().collect::<Vec<Value>>();
+        let nodes = of("postgres_node");
+        let primary = nodes.iter().find(|node| node["writable"] == true && node["state"] == node["goal"]);
+        json!({
+            "well": output.status.success(),
+            "primary": primary.map(|node| node["name"].clone()),
+            "writable": nodes.iter().filter(|node| node["writable"] == true).count(),
+            "alerts": of("alert"),
+            "nodes": nodes,
+            "poolers": of("pooler"),
+        })
+    }
+
+    /// Waits until nobody has to see to anything, and gives the primary and the standby.
+    pub(super) fn wait_until_whole(&self) -> (String, String) {
+        let began = Instant::now();
+        loop {
+            let told = self.status();
+            if told["well"] == true
+                && let Some(primary) = told["primary"].as_str()
+            {
+                let standby = if primary == "pg-1" { "pg-2" } else { "pg-1" };
+                return (primary.to_owned(), standby.to_owned());
+            }
+            assert!(began.elapsed() < PATIENCE, "{told:#}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// All is well again, and `up` has nothing to change: it leaves alone who is the primary.
+    pub(super) fn is_whole_again(&self) -> (String, String) {
+        let found = self.wait_until_whole();
+        assert_eq!(self.lab.summary(&["up"])["changed"], 0);
+        found
+    }
+
+    fn password(&self) -> Vec<u8> {
+        let output = self.lab.run(&["secrets", "show", "bascule/postgres/user/tools"]);
+        assert!(output.status.success(), "{}", said(&output));
+        output.stdout
+    }
+
+    /// Nothing goes between two instances any more.
+    pub(super) fn cut(&self, one: &str, other: &str) {
+        let (one, other) = (self.address(one), self.address(other));
+        let rules = format!(
+            "add table bridge bslt_pg\nadd chain bridge bslt_pg cuts {{ type filter hook forward priority 0; policy accept; }}\n\
+            add rule bridge bslt_pg cuts ip saddr {one} ip daddr {other} drop\nadd rule bridge bslt_pg cuts ip saddr {other} ip daddr {one} drop\n"
+        );
+        let output = with_input(Command::new("nft").args(["-f", "-"]), rules.as_bytes());
+        assert!(output.status.success(), "{}", said(&output));
+    }
+
+    pub(super) fn heal(&self) {
+        let output = with_input(Command::new("nft").args(["-f", "-"]), b"delete table bridge bslt_pg\n");
+        assert!(output.status.success(), "{}", said(&output));
+    }
+}
+
+/// What is left of a test that failed would cut the next one's instances, too.
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = with_input(Command::new("nft").args(["-f", "-"]), b"delete table bridge bslt_pg\n");
+    }
+}
+
+/// Somebody who writes all the time.
+pub(super) struct Ledger<'a> {
+    site: &'a Site,
+    child: Child,
+    run: String,
+}
+
+impl<'a> Ledger<'a> {
+    pub(super) fn start(site: &'a Site) -> Self {
+        Self::start_with(site, "")
+    }
+
+    /// With settings of each transaction.
+    pub(super) fn start_with(site: &'a Site, settings: &str) -> Self {
+        let run = format!("r{}", now_ms());
+        let line = format!("exec python3 /root/ledger.py write '{PLACE}' {run} 4 {settings} >/root/{run}.log");
+        let mut command = site.lab.command(&["exec", "tools-1", "--", "sh", "-c", &line]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        std::io::Write::write_all(&mut stdin, &site.password()).unwrap();
+        drop(stdin);
+        let ledger = Self { site, child, run };
+        ledger.go_on();
+        ledger
+    }
+
+    /// Waits until so many more are acknowledged that they cannot have been under way before.
+    pub(super) fn go_on(&self) {
+        self.acknowledged_after(now_ms());
+    }
+
+    /// Waits for acknowledged inserts that began after a moment, and gives how long after it the first was answered.
+    pub(super) fn acknowledged_after(&self, moment_ms: u64) -> u64 {
+        let began = Instant::now();
+        loop {
+            let last = self.site.lab.shell("tools-1", &format!("tail -n 2000 /root/{}.log", self.run));
+            let lines = last.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let answered = lines.filter(|line| line["name"].is_string() && line["error"].is_null());
+            let ms = |line: &Value, key: &str| (line[key].as_f64().unwrap_or_default() * 1000.0) as u64;
+            let after: Vec<u64> =
+                answered.filter(|line| ms(line, "began") >= moment_ms).map(|line| ms(&line, "at")).collect();
+            if after.len() >= 20 {
+                return after.into_iter().min().unwrap_or_default() - moment_ms;
+            }
+            let tail = || last.lines().rev().take(3).collect::<Vec<_>>().join("\n");
+            assert!(began.elapsed() < PATIENCE, "no insert is acknowledged any more: {}", tail());
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    /// Ends it, and compares what was acknowledged with what is there.
+    pub(super) fn end(mut self) -> Value {
+        let _ = self.site.lab.shell("tools-1", &format!("pkill -f 'ledger.py write .* {}'", self.run));
+        let _ = self.child.wait();
+        let line = format!("exec python3 /root/ledger.py read '{PLACE}' {run} /root/{run}.log", run = self.run);
+        let mut command = self.site.lab.command(&["exec", "tools-1", "--", "sh", "-c", &line]);
+        let output = with_input(&mut command, &self.site.password());
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
