@@ -17,7 +17,11 @@ fn items<'a>(plan: &'a Plan, instance: &str) -> &'a [LineItem] {
 }
 
 fn place(items: &[LineItem], wanted: &LineItem) -> usize {
-    items.iter().position(|item| item == wanted).unwrap_or_else(|| panic!("{wanted:?}"))
+    let is_it = |item: &LineItem| match wanted.awaited() {
+        Some(milestone) => item.awaited() == Some(milestone),
+        None => item == wanted,
+    };
+    items.iter().position(is_it).unwrap_or_else(|| panic!("{wanted:?}"))
 }
 
 fn step(items: &[LineItem], id: &str) -> usize {
