@@ -168,6 +168,11 @@ impl Failed {
             }
             Self::Secrets(error) => return error.hint(),
             Self::Host(error) => return error.hint(),
+            Self::Role(RoleError::OtherStore { .. }) => {
+                "put [store] instances and parity back: they are chosen once. A store of another shape is another environment's; \
+                 `bascule store migrate` there moves buckets over"
+                    .to_owned()
+            }
             Self::Role(RoleError::LockedOut { .. }) => {
                 "add the network that you come from to [ssh] allow_from, or come from one that is there".to_owned()
             }

@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bascule_engine::Run;
 use bascule_incus::Status;
-use bascule_roles::{Existing, Facts};
+use bascule_roles::{Existing, Facts, STORE_SHAPE};
 use bascule_spec::{Endpoint, Ops, Platform};
 use futures_util::{TryFutureExt as _, future};
 
@@ -28,6 +28,7 @@ pub async fn observe(run: &Run, platform: &Platform) -> Result<Facts, ReleaseErr
     let (mtu, found_instances, keys) = future::try_join3(mtu, found_instances, record::keys(incus, project)).await?;
     let mut instances = BTreeMap::new();
     let mut addresses = BTreeMap::new();
+    let mut stores = BTreeMap::new();
     let mut holder = None;
     for instance in found_instances {
         let address = instance.devices.get("eth0").and_then(|nic| nic.get("ipv4.address"));
@@ -43,9 +44,12 @@ pub async fn observe(run: &Run, platform: &Platform) -> Result<Facts, ReleaseErr
         if existing == Existing::Running && platform.load_balancer.address.is_some_and(is_held) {
             holder = Some(instance.name.clone());
         }
+        if let Some(shape) = instance.config.get(STORE_SHAPE) {
+            stores.insert(instance.name.clone(), shape.clone());
+        }
         instances.insert(instance.name, existing);
     }
     let addresses = bascule_spec::allocate(platform, &addresses)?;
     let releases = record::read(&keys)?;
-    Ok(Facts { instances, addresses, holder, releases, mtu, secrets, out_of_rotation: BTreeSet::new() })
+    Ok(Facts { instances, stores, addresses, holder, releases, mtu, secrets, out_of_rotation: BTreeSet::new() })
 }

@@ -24,6 +24,9 @@ pub enum RoleError {
     ColourIsActive(Colour),
     #[error("the topology `{topology}` has no `{verb}`")]
     WrongTopology { verb: &'static str, topology: &'static str },
+    /// How objects are cut is settled when the store is made.
+    #[error("the store was made of {made}, as {instance} says, and cannot become one of {asked}")]
+    OtherStore { instance: String, made: String, asked: String },
     #[error("the host {host} has Debian {debian}: 12 and 13 can be set up")]
     OtherDebian { host: String, debian: u32 },
     #[error(

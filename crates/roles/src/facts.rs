@@ -12,6 +12,8 @@ use crate::RoleError;
 pub struct Facts {
     /// The instances that exist, by name.
     pub instances: BTreeMap<String, Existing>,
+    /// What members of the object store were made for, by instance: see [`crate::STORE_SHAPE`].
+    pub stores: BTreeMap<String, String>,
     /// The address of every instance of the platform: what Incus holds, a pin of the file, or one just given.
     pub addresses: BTreeMap<String, Ipv4Addr>,
     /// The load balancer that holds the virtual address, where one does.
@@ -44,7 +46,7 @@ impl Facts {
         platform.load_balancers().filter(|instance| !may_lack || self.runs(instance)).collect()
     }
 
-    fn runs(&self, instance: &Instance) -> bool {
+    pub(crate) fn runs(&self, instance: &Instance) -> bool {
         self.instances.get(&instance.name) == Some(&Existing::Running)
     }
 

@@ -30,6 +30,7 @@ pub use error::RoleError;
 pub use facts::{ColourRelease, ColourState, Existing, Facts, Releases};
 pub use host::{ClientCertificate, HostFacts, host_up};
 pub use load_balancer::OWN_FRONT_CERTIFICATE;
+pub use store::STORE_SHAPE;
 pub use verbs::{
     catch_up, drain, due, due_or_out_of_rotation, health, out_of_rotation, postgres_rejoin, postgres_switchover,
     prepare, probe, renewal, roll, rotation, service_secrets, switch, switchover, up,

@@ -69,7 +69,7 @@ pub(crate) fn line(
         address: facts.address(instance)?,
         mac: mac(platform, &instance.name),
         image_packages: if is_made { packages_of(&items) } else { BTreeSet::new() },
-        config: config(instance),
+        config: config(platform, instance),
         volumes: volumes(platform, instance),
     };
     Ok(Line { instance: instance.name.clone(), roles, machine: Some(machine), items, notes: Vec::new() })
@@ -97,7 +97,7 @@ fn volumes(platform: &Platform, instance: &Instance) -> Vec<Volume> {
     volume.into_iter().collect()
 }
 
-fn config(instance: &Instance) -> BTreeMap<String, String> {
+fn config(platform: &Platform, instance: &Instance) -> BTreeMap<String, String> {
     let mut config = BTreeMap::from([("user.bascule.role".to_owned(), instance.role.name().to_owned())]);
     let mut set = |key: &str, value: Option<String>| {
         config.extend(value.map(|value| (key.to_owned(), value)));
@@ -105,6 +105,9 @@ fn config(instance: &Instance) -> BTreeMap<String, String> {
     if let Role::Component { component, colour } = &instance.role {
         set("user.bascule.component", Some(component.clone()));
         set("user.bascule.colour", colour.map(|colour| colour.to_string()));
+    }
+    if matches!(instance.role, Role::Store | Role::StoreWitness) {
+        set(store::STORE_SHAPE, store::shape(platform));
     }
     set("limits.memory", instance.memory.clone());
     set("limits.cpu", instance.cpus.map(|cpus| cpus.to_string()));

@@ -45,6 +45,28 @@ const ACCEPTS: &str = "store: accepts new keys";
 const WITNESS_VOLUME: &str = "4GiB";
 const GIB: u64 = 1 << 30;
 
+/// The key of an instance's configuration that says of which store it is a member: how many nodes it has, and how many of them
+/// may be lost.
+pub const STORE_SHAPE: &str = "user.bascule.store";
+
+/// What [`STORE_SHAPE`] says.
+pub(crate) fn shape(platform: &Platform) -> Option<String> {
+    let cluster = platform.store.as_ref()?.cluster()?;
+    Some(format!("{} nodes of which {} may be lost", platform.store_nodes().count(), cluster.parity))
+}
+
+/// What is stored is cut by the number of nodes and the parity: another shape is refused before anything is touched.
+///
+/// # Errors
+/// A member that exists was made for another one.
+pub(crate) fn is_as_it_was_made(platform: &Platform, facts: &Facts) -> Result<(), RoleError> {
+    let Some(asked) = shape(platform) else { return Ok(()) };
+    match facts.stores.iter().find(|(_, made)| **made != asked) {
+        Some((instance, made)) => Err(RoleError::OtherStore { instance: instance.clone(), made: made.clone(), asked }),
+        None => Ok(()),
+    }
+}
+
 /// What a member keeps.
 pub(crate) fn volume(store: &StoreCluster, member: &Instance) -> Volume {
     let size = if member.role == Role::StoreWitness { WITNESS_VOLUME } else { &store.volume };

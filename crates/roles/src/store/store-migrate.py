@@ -69,6 +69,7 @@ class Rclone:
 
     def __init__(self, config, authorities):
         self.options = ["--config", config, "--ca-cert", authorities, "--use-json-log", "--retries", "5"]
+        self.options += ["--contimeout", "10s", "--low-level-retries", "3", "--retries-sleep", "1s"]
 
     def start(self, *argv):
         argv = ["rclone", *argv, *self.options]

@@ -7,7 +7,7 @@ use bascule_spec::Topology;
 
 use super::files::text;
 use super::platforms::{platform, running, with_services};
-use crate::up;
+use crate::{Facts, up};
 
 fn plan() -> Plan {
     let platform = with_services(platform(Topology::MultiInstance, 2, &[2, 1, 1]));
@@ -96,4 +96,18 @@ fn a_key_is_accepted_before_a_replica_comes_with_it_and_the_old_one_until_all_ha
         let awaits = items.iter().position(|item| *item == awaits).unwrap();
         assert!(awaits < step(items, "component/service/credential-store"));
     }
+}
+
+#[test]
+fn a_store_of_another_shape_is_refused_before_there_is_a_plan() {
+    let platform = with_services(platform(Topology::MultiInstance, 2, &[2, 1, 1]));
+    let made = |shape: &str| Facts { stores: [("store-1".into(), shape.into())].into(), ..running(&platform) };
+    let config = &plan().lines.into_iter().find(|line| line.instance == "store-1").unwrap().machine.unwrap().config;
+    assert!(up(&platform, &made(&config[crate::STORE_SHAPE])).is_ok());
+    let refused = up(&platform, &made("5 nodes of which 2 may be lost")).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "the store was made of 5 nodes of which 2 may be lost, as store-1 says, and cannot become one of 4 nodes of \
+         which 2 may be lost"
+    );
 }

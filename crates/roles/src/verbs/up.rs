@@ -11,8 +11,9 @@ use crate::{Facts, RoleError, common, edge, load_balancer, ops, postgres, redis,
 /// says why.
 ///
 /// # Errors
-/// An instance without an address.
+/// An instance without an address, or a store that was made of another number of nodes.
 pub fn up(platform: &Platform, facts: &Facts) -> Result<Plan, RoleError> {
+    store::is_as_it_was_made(platform, facts)?;
     let lines = platform.instances.iter().map(|instance| {
         let mut items = common::steps(platform, facts, instance)?;
         let (more, note) = role_steps(platform, facts, instance)?;

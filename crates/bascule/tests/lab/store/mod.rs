@@ -301,9 +301,12 @@ fn a_change_rolls_through_the_nodes_and_a_key_is_replaced_while_somebody_writes(
     assert_eq!((&read["lost"], &read["errors"]), (&Value::Array(Vec::new()), &Value::from(0)));
     // What was settled when the store was made is refused before anything is touched.
     site.change("[store]\nvolume = \"7GiB\"\nparity = 1\n");
-    let refused = site.lab.run(&["up"]);
-    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
-    assert!(said(&refused).contains("and cannot become one of 4 nodes of which 1 may be lost"), "{}", said(&refused));
+    for verb in ["plan", "up"] {
+        let refused = site.lab.run(&[verb]);
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        let why = "the store was made of 4 nodes of which 2 may be lost, as store-1 says, and cannot become one of 4 nodes of which 1";
+        assert!(said(&refused).contains(why), "{}", said(&refused));
+    }
     site.change("[store]\nvolume = \"7GiB\"\n");
     assert!(site.s3("other", &["forbidden"]).contains("its own bucket is open"));
     let refused = site.s3_with(&before, &["forbidden"]);
