@@ -96,6 +96,7 @@ impl Failed {
                 ReleaseError::Artifact(_)
                 | ReleaseError::NotUp { .. }
                 | ReleaseError::SecretNotBrought { .. }
+                | ReleaseError::Role(RoleError::OtherStore { .. })
                 | ReleaseError::NothingToRollBackTo { .. }
                 | ReleaseError::Addresses(_) => Exit::Input,
                 _ => Exit::Failed,
@@ -168,7 +169,7 @@ impl Failed {
             }
             Self::Secrets(error) => return error.hint(),
             Self::Host(error) => return error.hint(),
-            Self::Role(RoleError::OtherStore { .. }) => {
+            Self::Role(RoleError::OtherStore { .. }) | Self::Release(ReleaseError::Role(RoleError::OtherStore { .. })) => {
                 "put [store] instances and parity back: they are chosen once. A store of another shape is another environment's; \
                  `bascule store migrate` there moves buckets over"
                     .to_owned()
