@@ -142,7 +142,14 @@ fn commit_in(body: &str) -> Option<String> {
 async fn talk(base: String, number: usize, stop: Arc<AtomicBool>, seen: Arc<Mutex<Seen>>) {
     let url = format!("{}/api/v1/echo", base.replacen("http", "ws", 1));
     while !stop.load(Ordering::Relaxed) {
-        let mut socket = match crate::tls::connect(&url).await {
+        // The greeting tells who answers. Where the address moves in between, nothing ever comes.
+        let opened = async {
+            let mut socket = crate::tls::connect(&url).await.map_err(|error| error.to_string())?;
+            let _ = socket.next().await;
+            Ok(socket)
+        };
+        let opened = tokio::time::timeout(Duration::from_secs(10), opened).await;
+        let mut socket = match opened.unwrap_or_else(|_| Err("no greeting".to_owned())) {
             Ok(socket) => socket,
             Err(error) => {
                 seen.lock().unwrap().failed.push(format!("opening a WebSocket: {error}"));
@@ -150,8 +157,6 @@ async fn talk(base: String, number: usize, stop: Arc<AtomicBool>, seen: Arc<Mute
                 continue;
             }
         };
-        // The greeting tells who answers.
-        let _ = socket.next().await;
         let mut count = 0;
         loop {
             if stop.load(Ordering::Relaxed) {
