@@ -10,6 +10,8 @@ use crate::system::{Exec, UnitVerb};
 
 /// How long one probe may take: short, so that a server that hangs is asked again.
 const PROBE_TIMEOUT_MS: u64 = 2_000;
+/// A check asks once, and takes who is slow for well.
+const CHECK_TIMEOUT_MS: u64 = 5_000;
 const PROGRESS_INTERVAL_MS: u64 = 5_000;
 /// Looking at the unit costs a process: not with every probe.
 const UNIT_INTERVAL_MS: u64 = 1_000;
@@ -21,7 +23,7 @@ impl Converge for Wait {
         if pending.any() {
             return Ok(Verdict::Differs("waits after the changes above".to_owned()));
         }
-        Ok(match probe(&self.probe, cx, PROBE_TIMEOUT_MS) {
+        Ok(match probe(&self.probe, cx, CHECK_TIMEOUT_MS) {
             Ok(answer) => Verdict::Right(answer),
             Err(answer) => {
                 let may_change = self.on_timeout == OnTimeout::RestartUnit;
