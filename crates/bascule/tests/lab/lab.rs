@@ -90,6 +90,17 @@ impl Lab {
         self.status()[instance]["address"].as_str().unwrap().to_owned()
     }
 
+    /// The same, asked for once: addresses never move, and to ask for them takes a second.
+    pub(crate) fn known_address(&self, instance: &str) -> String {
+        static KNOWN: Mutex<BTreeMap<&str, BTreeMap<String, String>>> = Mutex::new(BTreeMap::new());
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let addresses = known.entry(self.environment).or_insert_with(|| {
+            let address = |status: Value| status["address"].as_str().unwrap().to_owned();
+            self.status().into_iter().map(|(name, status)| (name, address(status))).collect()
+        });
+        addresses[instance].clone()
+    }
+
     /// The `instance` events of `status`, by name.
     pub(crate) fn status(&self) -> BTreeMap<String, Value> {
         let events = events(&self.run(&["status", "--output", "json"]));

@@ -799,7 +799,7 @@ def main():
         "restart-standby": restart_standby, "restart-primary": restart_primary, "noted": noted, "hand-over": hand_over,
         "in-order": in_order, "rejoin": rejoin,
     }  # fmt: skip
-    looks = {"answers": answers_here, "member": member, "stable": lambda: unstable(settings()), "status": status, "sync": sync}
+    looks = {"member": member, "status": status, "sync": sync}
     match sys.argv[1:]:
         case [verb, ("check" | "apply") as mode] if verb in changes:
             why = changes[verb](mode == "apply")

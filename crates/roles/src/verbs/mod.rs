@@ -28,7 +28,7 @@ pub use up::up;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bascule_plan::{Blob, LineItem};
+use bascule_plan::{Blob, LineItem, Plan};
 use bascule_spec::{Colour, Component, Instance, Platform, Topology};
 
 use crate::facts::{ColourRelease, ColourState};
@@ -72,6 +72,15 @@ fn wait_for_rotation(group: &mut Group, backend: &str, replica: &Instance) {
     let server = format!("{backend}/{}", replica.name);
     let title = format!("wait until HAProxy sends requests to {}", replica.name);
     group.step(&replica.name, title, load_balancer::wait_for_servers(TIMEOUT_MS, &[server]));
+}
+
+/// The steps alone, to be checked and never applied: nothing meets.
+fn only_steps(mut plan: Plan) -> Plan {
+    plan.leases.clear();
+    for line in &mut plan.lines {
+        line.items.retain(|item| item.step().is_some());
+    }
+    plan
 }
 
 /// The replicas that are out of rotation, by the steps of load balancers that were not found right.

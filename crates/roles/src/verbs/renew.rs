@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use bascule_plan::{Line, LineItem, Plan, Resource, Step};
 use bascule_spec::{Instance, Platform, Role};
 
-use super::{ROTATION, out_of_rotation, up};
+use super::{ROTATION, only_steps, out_of_rotation, up};
 use crate::{Existing, Facts, RoleError};
 
 /// Of `up`, on the instances that run: the certificates, whether those who read them have, since a renewal may have been
@@ -15,10 +15,8 @@ pub fn due_or_out_of_rotation(platform: &Platform, facts: &Facts) -> Result<Plan
     let asks = |line: &Line, step: &Step| {
         matches!(step.resource, Resource::Certificate(_)) || reads_a_certificate(line, step) || step.group() == ROTATION
     };
-    let mut plan = on_what_runs(platform, facts)?.keeping(asks);
-    plan.leases.clear();
+    let mut plan = only_steps(on_what_runs(platform, facts)?.keeping(asks));
     for line in &mut plan.lines {
-        line.items.retain(|item| matches!(item, LineItem::Step(_)));
         // What comes after something that differs is not asked: it may be right once that is.
         line.items.sort_by_key(|item| matches!(item, LineItem::Step(step) if step.group() != ROTATION));
     }

@@ -1,6 +1,7 @@
-use bascule_plan::{LineItem, Plan};
+use bascule_plan::Plan;
 use bascule_spec::Platform;
 
+use super::only_steps;
 use super::renew::on_what_runs;
 use crate::{Facts, RoleError};
 
@@ -22,10 +23,5 @@ pub fn service_secrets(platform: &Platform, facts: &Facts) -> Result<Plan, RoleE
             || OF_DATABASES.iter().any(|prefix| id.starts_with(prefix))
             || id == "edge/keys/signing"
     };
-    let mut plan = on_what_runs(platform, facts)?.keeping(|_, step| is_of_a_user(&step.id));
-    plan.leases.clear();
-    for line in &mut plan.lines {
-        line.items.retain(|item| matches!(item, LineItem::Step(_)));
-    }
-    Ok(plan)
+    Ok(only_steps(on_what_runs(platform, facts)?.keeping(|_, step| is_of_a_user(&step.id))))
 }

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -102,14 +101,8 @@ impl Site {
         fs::write(Self::folder().join("env/pg.toml"), overlay).unwrap();
     }
 
-    /// Addresses never move, and to ask for them takes a second.
     pub(super) fn address(&self, instance: &str) -> String {
-        static ADDRESSES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
-        let addresses = ADDRESSES.get_or_init(|| {
-            let address = |status: Value| status["address"].as_str().unwrap().to_owned();
-            self.lab.status().into_iter().map(|(name, status)| (name, address(status))).collect()
-        });
-        addresses[instance].clone()
+        self.lab.known_address(instance)
     }
 
     /// `pg status`: who is the primary, and what somebody has to see to.

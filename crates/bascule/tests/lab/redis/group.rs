@@ -122,14 +122,8 @@ impl Group {
         self.lab.shell(member, &script)
     }
 
-    /// Addresses never move, and to ask for them takes a second.
     fn address(&self, member: &str) -> String {
-        static ADDRESSES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
-        let addresses = ADDRESSES.get_or_init(|| {
-            let status = self.lab.status();
-            MEMBERS.map(|member| (member.to_owned(), status[member]["address"].as_str().unwrap().to_owned())).into()
-        });
-        addresses[member].clone()
+        self.lab.known_address(member)
     }
 
     fn named(&self, address: &str) -> String {

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
@@ -145,14 +144,8 @@ impl Site {
         fs::write(Self::folder().join("env/store.toml"), overlay).unwrap();
     }
 
-    /// Addresses never move, and to ask for them takes a second.
     pub(crate) fn address(&self, instance: &str) -> String {
-        static ADDRESSES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
-        let addresses = ADDRESSES.get_or_init(|| {
-            let address = |status: Value| status["address"].as_str().unwrap().to_owned();
-            self.lab.status().into_iter().map(|(name, status)| (name, address(status))).collect()
-        });
-        addresses[instance].clone()
+        self.lab.known_address(instance)
     }
 
     /// Waits until all nodes keep data, all have a voice, no object lacks a part, and load balancers ask all gateways.
