@@ -135,7 +135,8 @@ enum Verb {
     /// Destroy an environment: its instances, volumes, bridge and project
     ///
     /// Without `--yes-destroy` it only tells what would be lost. The environment has to be named twice, so that a
-    /// command in the history of your shell cannot take the wrong one with it.
+    /// command in the history of your shell cannot take the wrong one with it. With names of instances it destroys only those,
+    /// which the platform file must not name any more: `plan`, `up` and `status` say which there are.
     Down(commands::down::Arguments),
     /// Make Incus servers of bare machines, as `[hosts]` of the platform file says
     ///

@@ -96,7 +96,7 @@ impl Failed {
                 ReleaseError::Artifact(_)
                 | ReleaseError::NotUp { .. }
                 | ReleaseError::SecretNotBrought { .. }
-                | ReleaseError::Role(RoleError::OtherStore { .. })
+                | ReleaseError::Role(RoleError::OtherStore { .. } | RoleError::OtherFormation { .. })
                 | ReleaseError::NothingToRollBackTo { .. }
                 | ReleaseError::Addresses(_) => Exit::Input,
                 _ => Exit::Failed,
@@ -172,6 +172,12 @@ impl Failed {
             Self::Role(RoleError::OtherStore { .. }) | Self::Release(ReleaseError::Role(RoleError::OtherStore { .. })) => {
                 "put [store] instances and parity back: they are chosen once. A store of another shape is another environment's; \
                  `bascule store migrate` there moves buckets over"
+                    .to_owned()
+            }
+            Self::Role(RoleError::OtherFormation { .. })
+            | Self::Release(ReleaseError::Role(RoleError::OtherFormation { .. })) => {
+                "set `formation` in [postgres] to the one that is there (nodes of the first one are pg-1, pg-2; of `r1` pg-r1-1…), \
+                 or make it: `bascule restore --formation NAME`"
                     .to_owned()
             }
             Self::Role(RoleError::LockedOut { .. }) => {

@@ -47,6 +47,19 @@ impl Run {
         Ok(())
     }
 
+    /// Destroys instances, with the volumes that are called after them. What is gone already is no error.
+    pub async fn destroy_instances(&self, names: &[String], pool: &str, _proof: Destroy) -> Result<(), EngineError> {
+        let incus = &self.engine.incus;
+        let project = self.project.as_str();
+        for name in names {
+            self.destroy_instance(name).await?;
+            for volume in incus.volumes(project, pool).await?.iter().filter(|volume| owner(&volume.name) == Some(name)) {
+                incus.delete_volume(project, pool, &volume.name).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The profiles, the lock's own among them, and the project. The fence would not let the lock's go.
     async fn destroy_project(&self) -> Result<(), EngineError> {
         let (incus, project) = (self.unfenced(), self.project.as_str());
@@ -83,4 +96,9 @@ impl Run {
         let reason = "destroyed".to_owned();
         self.thing(Thing { kind, name: name.to_owned(), outcome: Outcome::Changed, reason }, duration_ms);
     }
+}
+
+/// The instance that a volume is called after: `pg-1` has `pg-1-data`.
+fn owner(volume: &str) -> Option<&str> {
+    volume.rsplit_once('-').map(|(instance, _)| instance)
 }

@@ -16,7 +16,7 @@ pub use artifacts::{ArtifactError, BlobError, Folder};
 pub use commit::{Commit, CommitError};
 pub use deploy::deploy;
 pub use history::{Entry, Outcome, history};
-pub use observe::observe;
+pub use observe::{observe, tell_of_strays};
 pub use renew::renew;
 pub use rollback::rollback;
 pub use switchover::{postgres_rejoin, postgres_switchover, switchover};

@@ -3,8 +3,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bascule_engine::Run;
 use bascule_incus::Status;
-use bascule_roles::{Existing, Facts, STORE_SHAPE};
-use bascule_spec::{Endpoint, Ops, Platform};
+use bascule_roles::{Existing, Facts, ROLE, STORE_SHAPE};
+use bascule_spec::{Endpoint, Ops, Platform, Role};
 use futures_util::{TryFutureExt as _, future};
 
 use crate::{ReleaseError, record};
@@ -29,6 +29,7 @@ pub async fn observe(run: &Run, platform: &Platform) -> Result<Facts, ReleaseErr
     let mut instances = BTreeMap::new();
     let mut addresses = BTreeMap::new();
     let mut stores = BTreeMap::new();
+    let mut databases = BTreeSet::new();
     let mut holder = None;
     for instance in found_instances {
         let address = instance.devices.get("eth0").and_then(|nic| nic.get("ipv4.address"));
@@ -44,6 +45,9 @@ pub async fn observe(run: &Run, platform: &Platform) -> Result<Facts, ReleaseErr
         if existing == Existing::Running && platform.load_balancer.address.is_some_and(is_held) {
             holder = Some(instance.name.clone());
         }
+        if instance.config.get(ROLE).is_some_and(|role| role == Role::Postgres.name()) {
+            databases.insert(instance.name.clone());
+        }
         if let Some(shape) = instance.config.get(STORE_SHAPE) {
             stores.insert(instance.name.clone(), shape.clone());
         }
@@ -51,5 +55,16 @@ pub async fn observe(run: &Run, platform: &Platform) -> Result<Facts, ReleaseErr
     }
     let addresses = bascule_spec::allocate(platform, &addresses)?;
     let releases = record::read(&keys)?;
-    Ok(Facts { instances, stores, addresses, holder, releases, mtu, secrets, out_of_rotation: BTreeSet::new() })
+    Ok(Facts { instances, stores, databases, addresses, holder, releases, mtu, secrets, out_of_rotation: BTreeSet::new() })
+}
+
+/// Says which instances the platform file names no more.
+pub fn tell_of_strays(run: &Run, platform: &Platform, facts: &Facts) {
+    let strays = facts.strays(platform);
+    if let [first, ..] = strays[..] {
+        let names = strays.join(", ");
+        run.note(format!(
+            "the platform file names no more, and nothing is done to: {names}; to be rid of one: bascule down {first}"
+        ));
+    }
 }

@@ -2,7 +2,7 @@ use bascule_engine::{Converged, Run};
 use bascule_plan::Plan;
 use bascule_spec::Platform;
 
-use crate::{ReleaseError, observe};
+use crate::{ReleaseError, observe, tell_of_strays};
 
 /// Brings the platform to what is recorded, or what `narrow` leaves of it. Where load balancers are found that send no
 /// requests to a replica, that one's turn comes before any that serves is touched.
@@ -15,6 +15,7 @@ pub async fn up<E: From<ReleaseError>>(
     mut narrow: impl FnMut(Plan) -> Result<Plan, E>,
 ) -> Result<Converged, E> {
     let mut facts = observe(run, platform).await?;
+    tell_of_strays(run, platform, &facts);
     let mut planned = |facts: &_| narrow(bascule_roles::up(platform, facts).map_err(ReleaseError::from)?);
     let plan = planned(&facts)?;
     let checked = run.check_for(&plan).await.map_err(ReleaseError::from)?;

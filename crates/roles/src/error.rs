@@ -27,6 +27,9 @@ pub enum RoleError {
     /// How objects are cut is settled when the store is made.
     #[error("the store was made of {made}, as {instance} says, and cannot become one of {asked}")]
     OtherStore { instance: String, made: String, asked: String },
+    /// A formation of PostgreSQL begins with nothing once; others are restored.
+    #[error("{} has no node, and was never restored; there is {}", formation(.asked.as_deref()), if .nodes.is_empty() { "none" } else { .nodes })]
+    OtherFormation { asked: Option<String>, nodes: String },
     #[error("the host {host} has Debian {debian}: 12 and 13 can be set up")]
     OtherDebian { host: String, debian: u32 },
     #[error(
@@ -41,4 +44,8 @@ pub enum RoleError {
     Copy(#[source] serde_json::Error),
     #[error("the template {name} cannot be rendered")]
     Template { name: &'static str, source: minijinja::Error },
+}
+
+fn formation(name: Option<&str>) -> String {
+    name.map_or_else(|| "the first formation of PostgreSQL".to_owned(), |name| format!("the formation `{name}` of PostgreSQL"))
 }

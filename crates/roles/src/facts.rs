@@ -14,6 +14,8 @@ pub struct Facts {
     pub instances: BTreeMap<String, Existing>,
     /// What members of the object store were made for, by instance: see [`crate::STORE_SHAPE`].
     pub stores: BTreeMap<String, String>,
+    /// The instances that are nodes of PostgreSQL, whatever the file says.
+    pub databases: BTreeSet<String>,
     /// The address of every instance of the platform: what Incus holds, a pin of the file, or one just given.
     pub addresses: BTreeMap<String, Ipv4Addr>,
     /// The load balancer that holds the virtual address, where one does.
@@ -44,6 +46,12 @@ impl Facts {
     pub fn load_balancers<'a>(&self, platform: &'a Platform) -> Vec<&'a Instance> {
         let may_lack = platform.load_balancer.address.is_some() && platform.load_balancers().any(|one| self.runs(one));
         platform.load_balancers().filter(|instance| !may_lack || self.runs(instance)).collect()
+    }
+
+    /// Instances of the environment that the platform file names no more. Nothing is done to them.
+    pub fn strays(&self, platform: &Platform) -> Vec<&str> {
+        let is_named = |name: &str| platform.instances.iter().any(|instance| instance.name == name);
+        self.instances.keys().map(String::as_str).filter(|name| !is_named(name)).collect()
     }
 
     pub(crate) fn runs(&self, instance: &Instance) -> bool {

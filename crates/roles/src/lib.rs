@@ -29,6 +29,7 @@ pub use edge::purge;
 pub use error::RoleError;
 pub use facts::{ColourRelease, ColourState, Existing, Facts, Releases};
 pub use host::{ClientCertificate, HostFacts, host_up};
+pub use line::ROLE;
 pub use load_balancer::OWN_FRONT_CERTIFICATE;
 pub use store::STORE_SHAPE;
 pub use verbs::{

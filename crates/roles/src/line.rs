@@ -9,6 +9,8 @@ use sha2::{Digest as _, Sha256};
 use crate::group::packages_of;
 use crate::{Existing, Facts, RoleError, edge, load_balancer, postgres, redis, store};
 
+/// The key of an instance's configuration that says what it is.
+pub const ROLE: &str = "user.bascule.role";
 /// Load balancers change one at a time.
 pub(crate) const LOAD_BALANCER_LEASE: &str = "roll load_balancer";
 /// Those that may hold the virtual address are let go of one at a time, too.
@@ -98,7 +100,7 @@ fn volumes(platform: &Platform, instance: &Instance) -> Vec<Volume> {
 }
 
 fn config(platform: &Platform, instance: &Instance) -> BTreeMap<String, String> {
-    let mut config = BTreeMap::from([("user.bascule.role".to_owned(), instance.role.name().to_owned())]);
+    let mut config = BTreeMap::from([(ROLE.to_owned(), instance.role.name().to_owned())]);
     let mut set = |key: &str, value: Option<String>| {
         config.extend(value.map(|value| (key.to_owned(), value)));
     };

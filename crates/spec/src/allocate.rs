@@ -92,7 +92,7 @@ pub(crate) fn assign(
             (Some(&existing), Some(pinned)) if existing != pinned => {
                 return Err(AllocateError::Moved { instance: instance.name.clone(), existing, pinned });
             }
-            (Some(&address), _) if !network.is_usable(address) => {
+            (Some(&address), _) if !network.is_usable(address) && !network.dynamic().contains(&address) => {
                 let (instance, subnet) = (instance.name.clone(), network.subnet);
                 return Err(AllocateError::Outside { instance, address, subnet });
             }

@@ -317,6 +317,9 @@ pub(crate) struct Postgres {
     /// How large the volume of each node is: data, and the log of changes, which may take up to a quarter of it.
     #[schemars(regex(pattern = "^[1-9][0-9]{0,8}GiB$"), extend("patternErrorMessage" = "a size is a whole number of GiB"), example = &"50GiB")]
     pub(crate) volume: String,
+    /// Which of several formations of nodes serves: one that `bascule restore` made. Without it, the first one.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9]{0,11}$"), extend("patternErrorMessage" = "the name of a formation has lower-case letters and digits, a letter first, 12 at most"), example = &"r1")]
+    pub(crate) formation: Option<String>,
     /// How soon a primary that does not answer is replaced.
     pub(crate) detection: FailoverDetection,
     /// Where the load balancers serve the pool, to those whom a database is open to.
@@ -556,6 +559,7 @@ impl Default for Postgres {
         Self {
             instances: 2,
             volume: "20GiB".to_owned(),
+            formation: None,
             detection: FailoverDetection::Fast,
             port: 6_432,
             database: BTreeMap::new(),

@@ -59,6 +59,8 @@ pub struct Postgres {
     pub volume_bytes: u64,
     /// The memory that each node has, in bytes, where the file says so.
     pub memory_bytes: Option<u64>,
+    /// The formation that serves; without a name, the first one.
+    pub formation: Option<String>,
     pub detection: FailoverDetection,
     /// Where the load balancers serve the pool.
     pub port: u16,
@@ -73,6 +75,11 @@ impl Postgres {
     pub const REPLICATION_PASSWORD: &str = "bascule/postgres/replication";
     /// The secret by which poolers look who is the primary.
     pub const POOLER_PASSWORD: &str = "bascule/postgres/pooler";
+
+    /// What the names of a formation's nodes begin with, before a hyphen and a number.
+    pub fn node_prefix(formation: Option<&str>) -> String {
+        formation.map_or_else(|| "pg".to_owned(), |formation| format!("pg-{formation}"))
+    }
 
     /// The secret by which a component, or a group of instances, comes to its database, as the user of its name.
     pub fn password_of(user: &str) -> String {

@@ -132,9 +132,16 @@ impl World {
             plan_equals_apply(&planned, &ended)?;
         }
         if ended.is_ok() {
-            self.watch.mended();
+            self.mended_by(verb);
         }
         Ok(ended)
+    }
+
+    fn mended_by(&self, verb: &Verb) {
+        match verb {
+            Verb::Up | Verb::HostUp => self.watch.mended(),
+            _ => self.watch.mended_in_passing(),
+        }
     }
 
     async fn disturbed(&self, act: &Act, undisturbed: &Ended) -> Ended {
@@ -198,7 +205,7 @@ impl World {
             ended.is_ok() == wanted.is_ok() && was_tried(ended) && self.served() == *served && !self.is_deploying()
         };
         if disturbed.is_ok() && is_there(disturbed) {
-            self.watch.mended();
+            self.mended_by(verb);
             return Ok(());
         }
         let mut seen = String::new();

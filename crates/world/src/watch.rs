@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bascule_incus::Profile;
 use bascule_incus::fake::{Call, FakeIncus};
-use bascule_spec::{Component, Instance, Platform, Topology};
+use bascule_spec::{Component, Instance, Platform, Role, Topology};
 
 use crate::machines::Machines;
 
@@ -96,13 +96,34 @@ impl Watch {
         self.seen().taken.insert(instance.to_owned());
     }
 
-    /// Everything that faults took was mended. A replica whose deploy was cut off is started, and nobody waits for load
+    /// `up` mended everything that faults took. A replica whose deploy was cut off is started, and nobody waits for load
     /// balancers to see that.
     pub(crate) fn mended(&self) {
         let until_ms = self.machines.time.now_ms() + self.machines.model.recovers_in_ms();
         let mut seen = self.seen();
         let taken = std::mem::take(&mut seen.taken);
         seen.recovering.extend(taken.into_iter().map(|instance| (instance, until_ms)));
+    }
+
+    /// Another verb did its work, which mends only whom it works on: a deploy leaves a Redis that is off as it is.
+    pub(crate) fn mended_in_passing(&self) {
+        let mut seen = self.seen();
+        let serves = |name: &String| {
+            let mut instances = self.platform.instances.iter();
+            instances.any(|instance| instance.name == *name && self.serves(instance))
+        };
+        seen.taken.retain(|name| !serves(name));
+    }
+
+    fn serves(&self, instance: &Instance) -> bool {
+        let model = &self.machines.model;
+        let host = self.machines.host(&instance.name).filter(|host| host.running);
+        host.is_some_and(|host| match instance.role {
+            Role::LoadBalancer => host.machine.is_active("haproxy.service"),
+            Role::Redis => model.is_member_up(instance),
+            Role::Component { .. } => model.in_rotation(instance, self.machines.time.now_ms()).is_ok(),
+            _ => true,
+        })
     }
 
     /// An operator's process has changed something in Incus. The lock itself anybody may try to take, and the project it
@@ -139,7 +160,7 @@ impl Watch {
         }
         self.load_balancers(seen)?;
         let members: Vec<&Instance> = self.platform.redis_members().collect();
-        one_at_a_time("Redis", &members, |member| self.machines.model.is_member_up(member), seen)?;
+        one_at_a_time("Redis", &members, |member| self.serves(member), seen)?;
         for component in &self.platform.components {
             self.component(component, seen)?;
         }
@@ -184,11 +205,7 @@ impl Watch {
 
     fn load_balancers(&self, seen: &mut Seen) -> Result<(), Violation> {
         let all: Vec<&Instance> = self.platform.load_balancers().collect();
-        let serves = |instance: &Instance| {
-            let host = self.machines.host(&instance.name);
-            host.is_some_and(|host| host.running && host.machine.is_active("haproxy.service"))
-        };
-        one_at_a_time("the load balancers", &all, serves, seen)
+        one_at_a_time("the load balancers", &all, |instance| self.serves(instance), seen)
     }
 
     fn component(&self, component: &Component, seen: &mut Seen) -> Result<(), Violation> {

@@ -41,6 +41,9 @@ pub(crate) fn run(common: &Common, verb: Verb) -> ExitCode {
     let look = |platform: &Platform| purge(platform, &prefix).map(|_| Access::Looks);
     session_after(common, "edge purge", look, async |session| {
         let argv = purge(&session.platform, &prefix)?;
+        if prefix.contains(['*', '%']) {
+            session.run.note("`*` and `%` are taken as they are: nothing stands for something else in a prefix");
+        }
         let mut exit = Exit::Done;
         let edges = session.platform.edges().map(|edge| forget(session, &edge.name, &argv));
         for failure in futures_util::future::join_all(edges).await.into_iter().flatten() {

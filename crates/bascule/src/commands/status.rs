@@ -40,6 +40,7 @@ pub(crate) fn run(common: &Common) -> ExitCode {
         if facts.releases.colours.is_empty() {
             session.run.note("nothing has been released here yet: bascule deploy COMMIT");
         }
+        bascule_release::tell_of_strays(&session.run, platform, &facts);
         let now_ms = session.run.unix_ms();
         let ends = front_certificate_ends(platform, &glances);
         session.run.emit(front_door(platform, &facts, ends, now_ms));

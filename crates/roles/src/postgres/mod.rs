@@ -38,6 +38,8 @@ const EXPORTER_DROP_IN: &str = "/etc/systemd/system/prometheus-postgres-exporter
 /// What the monitor keeps is a few rows, and the log of their changes.
 const MONITOR_VOLUME: &str = "4GiB";
 const MIB: u64 = 1024 * 1024;
+/// What pg_auto_failover calls the formation that it makes by itself.
+const FIRST_FORMATION: &str = "default";
 /// What is reckoned with where the file says nothing of memory.
 const MEMORY_MIB: u64 = 1024;
 
@@ -56,6 +58,22 @@ pub(crate) fn accepts(node: &Instance) -> String {
 pub(crate) fn volume(postgres: &Postgres, instance: &Instance) -> Volume {
     let size = if instance.role == Role::PostgresMonitor { MONITOR_VOLUME } else { &postgres.volume };
     Volume { name: format!("{}-data", instance.name), path: HOME.to_owned(), size: size.to_owned() }
+}
+
+/// A formation begins with nothing once, and then by a restore only: a name that is wrong must not give empty databases.
+///
+/// # Errors
+/// No node of the formation that the file names exists, but others do, or it cannot be the first one.
+pub(crate) fn is_where_it_was(platform: &Platform, facts: &Facts) -> Result<(), RoleError> {
+    let Some(postgres) = &platform.postgres else { return Ok(()) };
+    let begins = !platform.postgres_nodes().any(|node| facts.databases.contains(&node.name));
+    if begins && (postgres.formation.is_some() || !facts.databases.is_empty()) {
+        return Err(RoleError::OtherFormation {
+            asked: postgres.formation.clone(),
+            nodes: facts.databases.iter().cloned().collect::<Vec<_>>().join(", "),
+        });
+    }
+    Ok(())
 }
 
 /// Of a node, or of the monitor.
@@ -217,6 +235,7 @@ impl Member<'_> {
             "own": self.own.name,
             "address": self.facts.address(self.own)?.to_string(),
             "kind": if self.is_monitor() { "monitor" } else { "node" },
+            "formation": self.postgres.formation.as_deref().unwrap_or(FIRST_FORMATION),
             "monitor": monitor_address(self.platform, self.facts)?,
             "nodes": nodes(self.platform, self.facts)?,
             "network_partition_timeout_s": partition_timeout_s(self.postgres.detection),

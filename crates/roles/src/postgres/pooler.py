@@ -224,7 +224,7 @@ class Monitor:
             cursor.execute(
                 "SELECT nodename, reportedstate::text, goalstate::text FROM pgautofailover.node"
             )
-            nodes = {name: (reported, goal) for name, reported, goal in cursor.fetchall()}
+            nodes = {name: (reported, goal) for name, reported, goal in cursor.fetchall() if name in self.of["nodes"]}
             cursor.execute("SELECT bascule.seen(%s, %s, %s)", (self.of["own"], at, state))
             hold = cursor.fetchone()[0]
         self.said = None
@@ -358,7 +358,7 @@ def first():
         monitor.listen()
         with monitor.connection.cursor() as cursor:
             cursor.execute("SELECT nodename, reportedstate::text, goalstate::text FROM pgautofailover.node")
-            primary = primary_of({name: (reported, goal) for name, reported, goal in cursor.fetchall()})
+            primary = primary_of({name: (reported, goal) for name, reported, goal in cursor.fetchall() if name in of["nodes"]})
     except psycopg2.Error:
         primary = alone(of) or (was if was in of["nodes"] else None)
     point_at(of, primary)

@@ -134,11 +134,13 @@ def rows(connection, query, *values):
 
 
 def nodes(connection):
+    """Of this formation."""
     columns = ["name", "id", "host", "reported", "goal", "health", "running", "seen_s"]
     found = rows(
         connection,
         "SELECT nodename, nodeid, nodehost, reportedstate::text, goalstate::text, health, reportedpgisrunning,"
-        " extract(epoch FROM clock_timestamp() - reporttime)::float8 FROM pgautofailover.node ORDER BY nodename",
+        " extract(epoch FROM clock_timestamp() - reporttime)::float8 FROM pgautofailover.node WHERE formationid = %s ORDER BY nodename",
+        settings()["formation"],
     )
     return {row[0]: dict(zip(columns, row)) for row in found}
 
@@ -264,7 +266,7 @@ def make_node(of, apply):
     hasten = threading.Thread(target=checkpoints, args=(of, over), daemon=True)
     hasten.start()
     try:
-        autoctl(of, "create", "postgres", "--name", of["own"], "--monitor", url, *common(of), timeout_s=6 * 3600)
+        autoctl(of, "create", "postgres", "--formation", of["formation"], "--name", of["own"], "--monitor", url, *common(of), timeout_s=6 * 3600)
     finally:
         over.set()
     if not standby_signal(of):
@@ -344,12 +346,21 @@ def record(apply):
         comment = rows(
             connection, "SELECT obj_description(oid) FROM pg_namespace WHERE nspname = 'bascule'"
         )
-        if not wrong and comment == [(digest,)]:
-            return None
-        if not apply:
-            return f"{', '.join(wrong)} has another password" if wrong else "it has no record of poolers"
+        is_there = rows(connection, "SELECT 1 FROM pgautofailover.formation WHERE formationid = %s", of["formation"])
+        gone = {name: node for name, node in nodes(connection).items() if name not in of["nodes"]}
+        problems = [f"{name} has another password" for name in wrong]
+        problems += [] if comment == [(digest,)] else ["it has no record of poolers"]
+        problems += [] if is_there else [f"it does not know the formation {of['formation']}"]
+        problems += [f"{name} is no node any more" for name in gone]
+        if not problems or not apply:
+            return ", ".join(problems)
         for name in wrong:
             set_password(connection, name, roles[name].strip())
+        if not is_there:
+            rows(connection, "SELECT pgautofailover.create_formation(%s, 'pgsql', 'postgres', true, 0)", of["formation"])
+        for node in gone.values():
+            # Where it is the primary, another one becomes it first.
+            rows(connection, "SELECT pgautofailover.remove_node(%s, 5432)", node["host"])
         rows(connection, SCHEMA)
         rows(connection, sql.SQL("COMMENT ON SCHEMA bascule IS {}").format(sql.Literal(digest)))
 
@@ -655,7 +666,7 @@ def hand_over(apply):
         rows(connection, "NOTIFY bascule_hold")
         try:
             wait_until_held(connection)
-            rows(connection, "SELECT pgautofailover.perform_failover('default', 0)")
+            rows(connection, "SELECT pgautofailover.perform_failover(%s, 0)", of["formation"])
             until = time.monotonic() + 20
             while time.monotonic() < until:
                 if any(

@@ -113,6 +113,7 @@ fn postgres() -> Postgres {
         volume: "20GiB".into(),
         volume_bytes: 20 << 30,
         memory_bytes: Some(512 << 20),
+        formation: None,
         detection: FailoverDetection::Fast,
         port: 6432,
         databases: vec![database],

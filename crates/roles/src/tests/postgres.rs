@@ -160,3 +160,23 @@ fn a_switchover_asks_every_node_and_a_rejoin_one() {
     assert_eq!(of(&postgres_switchover(&platform, &facts).unwrap()), ["pg-1", "pg-2"]);
     assert_eq!(of(&postgres_rejoin(&platform, &facts, "pg-2").unwrap()), ["pg-2"]);
 }
+
+#[test]
+fn a_formation_that_nobody_made_is_refused_rather_than_begun_with_nothing() {
+    let platform = with_services(platform(Topology::MultiInstance, 2, &[2, 1, 1]));
+    let refused = |formation: Option<&str>, there: &[&str]| {
+        let mut platform = platform.clone();
+        platform.postgres.as_mut().unwrap().formation = formation.map(str::to_owned);
+        let mut facts = running(&platform);
+        facts.databases = there.iter().copied().map(str::to_owned).collect();
+        up(&platform, &facts).err().map(|error| error.to_string())
+    };
+    // The instances of this platform are pg-1 and pg-2, whatever the formation is called.
+    assert_eq!(refused(None, &[]), None);
+    assert_eq!(refused(None, &["pg-2", "pg-r1-1"]), None);
+    assert_eq!(refused(Some("r1"), &["pg-2"]), None);
+    let first = "the first formation of PostgreSQL has no node, and was never restored; there is pg-r1-1";
+    assert_eq!(refused(None, &["pg-r1-1"]).as_deref(), Some(first));
+    let second = "the formation `r1` of PostgreSQL has no node, and was never restored; there is none";
+    assert_eq!(refused(Some("r1"), &[]).as_deref(), Some(second));
+}

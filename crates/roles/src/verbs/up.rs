@@ -11,9 +11,10 @@ use crate::{Facts, RoleError, common, edge, load_balancer, ops, postgres, redis,
 /// says why.
 ///
 /// # Errors
-/// An instance without an address, or a store that was made of another number of nodes.
+/// An instance without an address, a store that was made of another number of nodes, or a formation of PostgreSQL that nobody made.
 pub fn up(platform: &Platform, facts: &Facts) -> Result<Plan, RoleError> {
     store::is_as_it_was_made(platform, facts)?;
+    postgres::is_where_it_was(platform, facts)?;
     let lines = platform.instances.iter().map(|instance| {
         let mut items = common::steps(platform, facts, instance)?;
         let (more, note) = role_steps(platform, facts, instance)?;

@@ -35,7 +35,7 @@ pub(crate) fn resolve(file: &raw::File, environment: &str, context: &mut Context
     let release = file.release.as_ref().and_then(|release| self::release(release, context));
     let load_balancer = load_balancer::load_balancer(file, network.as_ref(), context);
     let components = components::components(file, context);
-    let redis = file.redis.as_ref().map(services::redis);
+    let redis = file.redis.as_ref().map(|redis| services::redis(redis, context));
     let postgres = file.postgres.as_ref().map(|postgres| postgres::postgres(postgres, file, context));
     let store = file.store.as_ref().and_then(|store| store::store(store, file, context));
     let edge = file.edge.as_ref().and_then(|edge| edge::edge(edge, file, context));

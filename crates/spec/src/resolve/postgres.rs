@@ -48,6 +48,7 @@ pub(super) fn postgres(raw: &raw::Postgres, file: &raw::File, context: &mut Cont
         volume: raw.volume.clone(),
         volume_bytes: bytes(&raw.volume),
         memory_bytes,
+        formation: raw.formation.clone(),
         detection: raw.detection,
         port: raw.port,
         databases,
@@ -65,7 +66,7 @@ pub(super) fn groups(raw: &raw::Postgres) -> Vec<Group<'_>> {
         promised,
     };
     vec![
-        group(&TABLE, &raw.placement, members("pg", raw.instances, &Role::Postgres), true),
+        group(&TABLE, &raw.placement, members(&Postgres::node_prefix(raw.formation.as_deref()), raw.instances, &Role::Postgres), true),
         group(
             &["postgres", "monitor"],
             &raw.monitor.placement,

@@ -8,7 +8,23 @@ use crate::services::{Redis, Service};
 
 const MIB: u64 = 1024 * 1024;
 
-pub(super) fn redis(raw: &raw::Redis) -> Redis {
+pub(super) fn redis(raw: &raw::Redis, context: &mut Context<'_>) -> Redis {
+    let is_sure = |key| !context.is_suspect(&["redis", "data_max"]) && !context.is_suspect(&["redis", key]);
+    let data_mib = bytes(&raw.data_max) / MIB;
+    // What is on the disk is rewritten beside itself; what is in memory is copied where it changes meanwhile.
+    let (volume_mib, memory_mib) = (data_mib * 2, data_mib + data_mib / 4);
+    let is_small_volume = is_sure("volume") && bytes(&raw.volume) / MIB < volume_mib;
+    let memory = raw.placement.memory.as_deref().filter(|given| is_sure("memory") && bytes(given) / MIB < memory_mib);
+    if is_small_volume {
+        let message = format!("a volume of {} cannot hold {} twice, as it has to", raw.volume, raw.data_max);
+        let help = format!("set `volume = \"{volume_mib}MiB\"` or more, or a smaller `data_max`");
+        context.report(&["redis", "volume"], message, help);
+    }
+    if let Some(memory) = memory {
+        let message = format!("{memory} of memory cannot hold {} of data", raw.data_max);
+        let help = format!("set `memory = \"{memory_mib}MiB\"` or more, or a smaller `data_max`");
+        context.report(&["redis", "memory"], message, help);
+    }
     Redis { volume: raw.volume.clone(), data_max_bytes: bytes(&raw.data_max), when_full: raw.when_full }
 }
 

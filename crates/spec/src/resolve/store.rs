@@ -150,6 +150,7 @@ fn bucket(
         let message = format!("[store.bucket.{name}] keeps no older versions");
         context.report_key(&path, message, "set `versioning = true`, or remove `keep_noncurrent_days`");
     }
+    quota(name, raw, store, context);
     let mut access = BTreeMap::new();
     for (key, users, may) in [("users", &raw.users, Access::Write), ("readers", &raw.readers, Access::Read)] {
         for (index, user) in users.iter().enumerate() {
@@ -188,6 +189,20 @@ fn bucket(
         cors_origins: raw.cors_origins.clone(),
     };
     (name.to_owned(), bucket)
+}
+
+/// A bucket may not be promised more than there is.
+fn quota(name: &str, raw: &raw::Bucket, store: &raw::Store, context: &mut Context<'_>) {
+    let path = ["store", "bucket", name, "quota"];
+    let keys = ["volume", "instances", "parity"];
+    let is_sure = !context.is_suspect(&path) && keys.iter().all(|key| !context.is_suspect(&["store", *key]));
+    let Some(quota) = raw.quota.as_deref().filter(|_| is_sure && store.engine == Engine::Ceph) else { return };
+    let room = bytes(&store.volume) * u64::from(store.instances.saturating_sub(store.parity));
+    if bytes(quota) > room {
+        let gib = room / (1024 * 1024 * 1024);
+        let message = format!("`{name}` may hold {quota}, and all nodes together hold {gib} GiB of objects");
+        context.report(&path, message, format!("set `quota = \"{gib}GiB\"` or less, or a larger `volume` in [store]"));
+    }
 }
 
 /// Whether somebody of this name uses the store; nothing, where there is nobody.

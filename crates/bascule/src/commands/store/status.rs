@@ -80,14 +80,16 @@ fn alerts(seen: &Seen, parity: usize) -> Vec<(Severity, String)> {
     let away = named(&|node| node.keeps_data == Some(false));
     let severity = if away.len() >= 2 || away.len() >= parity { Severity::Page } else { Severity::Warning };
     if !away.is_empty() {
-        alert(severity, format!("{} keep no data now: bascule up brings back what can be", away.join(", ")));
+        let keep = if away.len() == 1 { "keeps" } else { "keep" };
+        alert(severity, format!("{} {keep} no data now: bascule up brings back what can be", away.join(", ")));
     }
     let silent = named(&|node| !node.votes);
     if !silent.is_empty() {
         let may_be_silent = (nodes.len() - 1) / 2;
         let lost = silent.len() >= may_be_silent;
         let severity = if lost { Severity::Page } else { Severity::Warning };
-        alert(severity, format!("{} have no voice: the store stands still without a majority", silent.join(", ")));
+        let have = if silent.len() == 1 { "has" } else { "have" };
+        alert(severity, format!("{} {have} no voice: the store stands still without a majority", silent.join(", ")));
     }
     if store.objects_unfound > 0 {
         let message = format!("{} objects cannot be read until nodes come back", store.objects_unfound);
