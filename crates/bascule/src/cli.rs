@@ -169,6 +169,12 @@ enum Verb {
     /// Look after PostgreSQL
     #[command(subcommand)]
     Pg(commands::pg::Verb),
+    /// Make backups of PostgreSQL, and look after those there are
+    #[command(subcommand)]
+    Backup(commands::backup::Verb),
+    /// Try whether a backup of PostgreSQL can be restored
+    #[command(subcommand)]
+    Drill(commands::drill::Verb),
     /// Look after the object store
     #[command(subcommand)]
     Store(commands::store::Verb),
@@ -211,6 +217,8 @@ impl Cli {
             Verb::Secrets(verb) => commands::secrets::run(&common, verb),
             Verb::Redis(verb) => commands::redis::run(&common, verb),
             Verb::Pg(verb) => commands::pg::run(&common, verb),
+            Verb::Backup(verb) => commands::backup::run(&common, verb),
+            Verb::Drill(verb) => commands::drill::run(&common, verb),
             Verb::Store(verb) => commands::store::run(&common, verb),
             Verb::Edge(verb) => commands::edge::run(&common, verb),
             Verb::Unlock(arguments) => commands::unlock::run(&common, arguments),

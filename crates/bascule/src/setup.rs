@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bascule_engine::{AgentProgram, Claim, Clock, Debootstrap, Engine, Lock, Parallel, Run, Secrets};
+use bascule_engine::{
+    AgentProgram, Claim, Clock, Debootstrap, Engine, Lock, LockError, LockOf, Parallel, Run, Secrets,
+};
 use bascule_incus::{Client, Identity, Incus};
 use bascule_plan::event::Event;
 use bascule_release::{Commit, Folder};
@@ -37,6 +39,8 @@ pub(crate) enum Access {
     Looks,
     /// Change it, under its lock.
     Changes(Locking),
+    /// Look at it with an instance of one's own, as the only one who does so. Whoever changes it is in nobody's way.
+    Drills,
     /// The same, for the one verb that begins an environment.
     Makes(Locking),
 }
@@ -116,21 +120,28 @@ async fn locked<'a>(
     access: Access,
     held: &'a OnceCell<Lock>,
 ) -> Result<(Run, Option<&'a Lock>), Failed> {
-    let locking = match access {
+    let exists = async || Ok::<_, Failed>(engine.incus.project(&platform.incus.project).await?.is_some());
+    let (run, locking) = match access {
         Access::Looks => return Ok((run, None)),
         Access::Makes(locking) => {
             run.make_project().await?;
-            locking
+            (run, Some(locking))
         }
-        Access::Changes(locking) => {
-            // Where there is no environment there is nothing to keep others from.
-            if engine.incus.project(&platform.incus.project).await?.is_none() {
-                return Ok((run, None));
-            }
-            locking
-        }
+        // Where there is no environment there is nothing to keep others from.
+        Access::Changes(_) | Access::Drills if !exists().await? => return Ok((run, None)),
+        Access::Changes(locking) => (run, Some(locking)),
+        Access::Drills => (run.locking(LockOf::Drill), None),
     };
-    let lock = run.lock(&claim(verb, Some(locking))).await?;
+    let lock = match run.lock(&claim(verb, locking)).await {
+        Err(LockError::Held { holder, now_ms }) if locking.is_none() => {
+            let message = format!("another one is under way: {}", holder.sentence(now_ms));
+            return Err(Failed::usage(
+                message,
+                "wait until it has ended; the lease of one that died runs out by itself",
+            ));
+        }
+        lock => lock?,
+    };
     let lock = held.get_or_init(|| lock);
     Ok((run.under(lock), Some(lock)))
 }

@@ -1,4 +1,5 @@
 use bascule_incus::{Error as IncusError, Status, StopMode};
+use bascule_plan::Line;
 use bascule_plan::agent::Outcome;
 use bascule_plan::event::ThingKind;
 use futures_util::stream::{self, StreamExt};
@@ -89,6 +90,29 @@ impl Run {
         }
         incus.delete_instance(project, name).await.map_err(doing)?;
         self.destroyed(ThingKind::Instance, name, self.now_ms() - began_ms);
+        Ok(())
+    }
+
+    /// Removes an instance that says of itself that it lives for a run only, by `mark` in its configuration, and the volumes
+    /// that a plan gives it. One that does not say so is left alone, as a failure.
+    pub async fn discard(&self, pool: &str, line: &Line, mark: &str) -> Result<(), EngineError> {
+        let (incus, project, name) = (&self.engine.incus, self.project.as_str(), line.instance.as_str());
+        let doing = |source: IncusError| EngineError::Doing { doing: format!("removing {name} failed"), source };
+        if let Some(found) = incus.instance(project, name).await.map_err(doing)? {
+            if !found.config.contains_key(mark) {
+                return Err(EngineError::World {
+                    what: format!("there is an instance {name} that no run of this tool made for a while"),
+                    hint: format!("move what is on it, and remove it: nothing else may have the name {name}"),
+                });
+            }
+            self.destroy_instance(name).await?;
+        }
+        for volume in line.machine.iter().flat_map(|machine| &machine.volumes) {
+            match incus.delete_volume(project, pool, &volume.name).await {
+                Ok(()) | Err(IncusError::NotFound { .. }) => {}
+                Err(error) => return Err(doing(error)),
+            }
+        }
         Ok(())
     }
 

@@ -35,7 +35,7 @@ pub use destroy::Destroy;
 pub use error::EngineError;
 pub use glance::Glance;
 pub use image::{BaseFiles, BaseImage, Debootstrap, ImageError, base_alias};
-pub use lock::{Claim, Holder, Lock, LockError, LockState};
+pub use lock::{Claim, Holder, Lock, LockError, LockOf, LockState};
 pub use program::AgentProgram;
 pub use reach::{Call, HostError, Hosts, Pins, Reach, Transport, shell};
 pub use run::{Clock, Converged, Run};

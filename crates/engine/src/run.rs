@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::board::Board;
 use crate::check::{Checked, Thing};
 use crate::reach::Instances;
-use crate::{Engine, EngineError, Lock, Reach};
+use crate::{Engine, EngineError, Lock, LockOf, Reach};
 
 /// What time it is; a test brings its own.
 pub trait Clock: Send + Sync + Debug {
@@ -41,6 +41,8 @@ pub struct Run {
     pub(crate) project: String,
     /// What changes are made under, once it is taken.
     pub(crate) lock: Option<Lock>,
+    /// Which lock that is.
+    pub(crate) lock_of: LockOf,
     pub(crate) reach: Arc<dyn Reach>,
     pub(crate) machines: Semaphore,
     events: mpsc::UnboundedSender<Event>,
@@ -73,6 +75,7 @@ impl Engine {
             engine: self.clone(),
             project: project.to_owned(),
             lock: None,
+            lock_of: LockOf::default(),
             reach,
             machines: Semaphore::new(self.parallel.machines),
             events,
@@ -121,6 +124,12 @@ impl Run {
         future::join_all(lines.map(|(line, checked)| self.walk(line, plan.world.as_ref(), checked, &board))).await;
         let failed = self.counts.failed.load(Ordering::Relaxed) > failed_before;
         Ok(if failed { Converged::Failed } else { Converged::Applied })
+    }
+
+    /// The same run; the lock that it asks for, and takes, is of this kind.
+    #[must_use]
+    pub fn locking(self, lock_of: LockOf) -> Self {
+        Self { lock_of, ..self }
     }
 
     /// The same run; from now on, every change first makes sure that the lock is still held.

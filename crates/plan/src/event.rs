@@ -157,6 +157,27 @@ pub enum Event {
     PostgresNode(PostgresNode),
     /// A pooler of PostgreSQL (`pg status`).
     Pooler(PoolerStatus),
+    /// A backup of PostgreSQL (`backup list`, `backup now`).
+    Backup(Backup),
+    /// A stretch of time to whose every moment PostgreSQL can be restored (`backup list`). Times are RFC 3339, UTC.
+    RestoreWindow {
+        /// Its beginning: the end of a backup.
+        from: String,
+        /// Its end: when the last piece of the log came to the repository that follows without a gap. What was committed in
+        /// the minute before may be in the next one.
+        to: String,
+    },
+    /// Something that a drill looked at (`drill restore`).
+    DrillCheck {
+        /// What, in a word or two: `restore`, `recovery`, `canary`, `rows of shop.orders`, `amcheck`, `checksums`.
+        name: String,
+        /// It is as it has to be.
+        passed: bool,
+        /// What was found.
+        detail: String,
+    },
+    /// What came of a drill (`drill restore`).
+    Drill(Drill),
     /// Something that somebody has to see to (`store status`, `pg status`).
     Alert {
         /// How soon.
@@ -367,6 +388,71 @@ pub struct PoolerStatus {
     pub node: Option<String>,
     /// A write that came through it just now was kept.
     pub writes: bool,
+}
+
+/// A backup of PostgreSQL. Times are RFC 3339, UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Backup {
+    /// Its name in the repository, e.g. `20260104-020312F`.
+    pub label: String,
+    /// How much is in it.
+    pub kind: BackupKind,
+    /// When it began.
+    pub began: String,
+    /// When it was complete: the first moment that it can be restored to.
+    pub ended: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// The position in the log where it began, e.g. `0/2000028`.
+    pub lsn_start: String,
+    /// The position in the log where it was complete.
+    pub lsn_stop: String,
+    /// The first piece of the log that it needs.
+    pub wal_start: String,
+    /// The last piece of the log that it needs.
+    pub wal_stop: String,
+    /// How large all databases were, in bytes.
+    pub database_bytes: u64,
+    /// What it takes in the repository by itself, without the backups that it needs, in bytes.
+    pub stored_bytes: u64,
+    /// The backups that it goes back to.
+    pub needs: Vec<String>,
+    /// A page of the database had a wrong checksum when it was copied.
+    pub damaged: bool,
+}
+
+/// How much is in a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupKind {
+    /// Everything.
+    Full,
+    /// What differs from the last full one.
+    Differential,
+    /// What differs from the last one of any kind.
+    Incremental,
+}
+
+/// What came of a drill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Drill {
+    /// The backup that was restored.
+    pub backup: String,
+    /// All that was looked at is as it has to be.
+    pub passed: bool,
+    /// How long it took, with the making of its instance, in milliseconds.
+    pub duration_ms: u64,
+    /// How long it took from an empty volume until PostgreSQL answered, in milliseconds. Absent where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_ms: Option<u64>,
+    /// What was committed in so many milliseconds before the restore began would have been lost. Primaries write a row every
+    /// minute by which that is known, so that it is a minute too much at most. Absent where no such row is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_ms: Option<u64>,
+    /// How large the databases are that were restored.
+    pub bytes: u64,
+    /// The instance is still there.
+    pub kept: bool,
 }
 
 /// How soon somebody has to see to something.

@@ -4,6 +4,7 @@
 mod artifacts;
 mod commit;
 mod deploy;
+mod drill;
 mod history;
 mod observe;
 mod record;
@@ -15,6 +16,7 @@ mod up;
 pub use artifacts::{ArtifactError, BlobError, Folder};
 pub use commit::{Commit, CommitError};
 pub use deploy::deploy;
+pub use drill::{DrillRecord, Drills, drill, drills, end_drill, record_drill};
 pub use history::{Entry, Outcome, history};
 pub use observe::{observe, tell_of_strays};
 pub use renew::renew;

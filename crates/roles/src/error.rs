@@ -38,6 +38,8 @@ pub enum RoleError {
     LockedOut { host: String, operator: Ipv4Addr },
     #[error("{0} has to be told which certificate to trust, and there is none")]
     NoClientCertificate(String),
+    #[error("the platform has no backups of PostgreSQL")]
+    NoBackups,
     #[error("the ops instance has neither secrets nor certificates to be given")]
     NoOps,
     #[error("the platform cannot be written down")]

@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::services::{Edge, Postgres, Redis, Service, Store};
+use crate::services::{Backup, Edge, Postgres, Redis, Service, Store};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
@@ -431,7 +431,8 @@ impl Platform {
             let of_users = postgres.databases.iter().flat_map(|database| &database.users);
             let of_databases =
                 postgres.databases.iter().map(|database| Postgres::migration_password_of(&database.name));
-            let own = own.into_iter().map(str::to_owned).chain(of_databases);
+            let of_backups = postgres.backup.iter().map(|_| Backup::PASSPHRASE.to_owned());
+            let own = own.into_iter().map(str::to_owned).chain(of_databases).chain(of_backups);
             own.chain(of_users.map(|user| Postgres::password_of(user)))
         });
         redis.chain(store).chain(postgres).collect()
@@ -455,12 +456,18 @@ impl Platform {
             }
             Role::Plain { uses, .. } => uses.contains(&service),
             Role::Edge => service == Service::Store,
+            Role::Postgres => service == Service::Store && self.backup().is_some(),
             _ => false,
         }
     }
 
     pub fn redis_members(&self) -> impl Iterator<Item = &Instance> {
         self.instances.iter().filter(|instance| instance.role == Role::Redis)
+    }
+
+    /// Where PostgreSQL is backed up to, where it is.
+    pub fn backup(&self) -> Option<&Backup> {
+        self.postgres.as_ref()?.backup.as_ref()
     }
 
     pub fn postgres_nodes(&self) -> impl Iterator<Item = &Instance> {

@@ -327,6 +327,8 @@ pub(crate) struct Postgres {
     pub(crate) port: u16,
     /// The databases, by name.
     pub(crate) database: BTreeMap<String, Database>,
+    /// Backups to the object store. Without it there are none.
+    pub(crate) backup: Option<Backup>,
     /// Where the monitor is, `pg-monitor`, and what it may use.
     pub(crate) monitor: PostgresMonitor,
     /// The poolers.
@@ -348,6 +350,29 @@ pub(crate) struct Database {
     /// The extensions that it has. They come with PostgreSQL.
     #[schemars(inner(regex(pattern = "^[a-z][a-z0-9_-]{0,62}$")), extend("uniqueItems" = true, "patternErrorMessage" = "the name of an extension has lower-case letters, digits, `_` and `-`", "examples" = [["pg_trgm"]]))]
     pub(crate) extensions: Vec<String>,
+    /// How many rows a table has at least: a drill that restores a backup counts them. A table of another schema than `public`
+    /// is `schema.table`.
+    #[schemars(extend("examples" = [{"orders": 1000}]))]
+    pub(crate) expect: BTreeMap<String, u64>,
+}
+
+/// Backups of PostgreSQL, by pgBackRest, to a bucket of the object store: a full one every Sunday at 02:00 UTC, what differs from it
+/// every other day, and the log of changes all the time. The restore is to any moment in between.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Backup {
+    /// The bucket that they go to: one that nobody else uses.
+    #[schemars(required, length(min = 1), example = &"backups")]
+    pub(crate) bucket: Option<String>,
+    /// How many full backups are kept, and with each what was made after it. What is older goes, the log with it.
+    #[serde(default = "default_4")]
+    #[schemars(range(min = 1, max = 520))]
+    pub(crate) keep_full: u32,
+    /// How many differential backups are kept. Any moment since the oldest full one can be restored without them, too; it takes
+    /// longer.
+    #[serde(default = "default_7")]
+    #[schemars(range(min = 1, max = 520))]
+    pub(crate) keep_differential: u32,
 }
 
 /// The monitor of PostgreSQL: it decides which node is the primary. Without it everything goes on as it is.
@@ -563,6 +588,7 @@ impl Default for Postgres {
             detection: FailoverDetection::Fast,
             port: 6_432,
             database: BTreeMap::new(),
+            backup: None,
             monitor: PostgresMonitor::default(),
             pooler: Pooler::default(),
             placement: Placement::default(),
@@ -627,6 +653,14 @@ impl Default for LoadBalancer {
 
 fn default_2() -> u32 {
     2
+}
+
+fn default_4() -> u32 {
+    4
+}
+
+fn default_7() -> u32 {
+    7
 }
 
 fn default_cache_max() -> String {

@@ -66,6 +66,7 @@ pub struct Postgres {
     pub port: u16,
     /// In the order of their names.
     pub databases: Vec<Database>,
+    pub backup: Option<Backup>,
 }
 
 impl Postgres {
@@ -107,6 +108,29 @@ pub struct Database {
     /// Those of them that also change its shape.
     pub migrators: BTreeSet<String>,
     pub extensions: BTreeSet<String>,
+    /// How many rows a table has at least, by its name, `table` or `schema.table`.
+    #[serde(default)]
+    pub expect: BTreeMap<String, u64>,
+}
+
+/// Backups of PostgreSQL, and of its log of changes, to a bucket of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// Nobody else uses it.
+    pub bucket: String,
+    /// So many full backups are kept, each with what was made after it.
+    pub keep_full: u32,
+    /// So many differential backups are kept.
+    pub keep_differential: u32,
+}
+
+impl Backup {
+    /// The name of those who write them, the nodes, among the users of the store.
+    pub const WRITER: &str = "postgres";
+    /// The name of those who only read them, to restore.
+    pub const READER: &str = "postgres-restore";
+    /// The secret by which everything in the bucket is encrypted.
+    pub const PASSPHRASE: &str = "bascule/postgres/backup";
 }
 
 /// How soon a primary that does not answer is replaced.

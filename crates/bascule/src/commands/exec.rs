@@ -109,6 +109,30 @@ pub(crate) async fn answered(
     Ok((exited?, said))
 }
 
+/// Runs a program without an input, and gives each line that it says on standard output as soon as it is whole.
+pub(crate) async fn line_by_line(
+    session: &Session,
+    instance: &str,
+    argv: &[String],
+    timeout: Duration,
+    mut hear: impl FnMut(&[u8]),
+) -> Result<Exited, bascule_incus::Error> {
+    let (stdout, mut chunks) = mpsc::channel::<Bytes>(8);
+    let listen = async {
+        let mut rest = Vec::new();
+        while let Some(chunk) = chunks.recv().await {
+            rest.extend_from_slice(&chunk);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                hear(&line);
+            }
+        }
+    };
+    let exec = session.incus.exec(&session.platform.incus.project, instance, Exec::new(argv, timeout), stdout);
+    let (exited, ()) = tokio::join!(exec, listen);
+    exited
+}
+
 fn standard_input() -> Stdin {
     if std::io::stdin().is_terminal() {
         return Stdin::Bytes(Bytes::new());

@@ -1,10 +1,12 @@
 //! One thin file a verb: arguments, then one call.
 
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod down;
+pub(crate) mod drill;
 pub(crate) mod edge;
 pub(crate) mod exec;
 pub(crate) mod history;
@@ -71,7 +73,9 @@ async fn lock_status(session: &Session) -> Result<Option<LockStatus>, Failed> {
 /// Fails unless an instance as typed is of the platform, and there to be asked.
 async fn running_instance(session: &Session, name: &str) -> Result<(), Failed> {
     let instances = &session.platform.instances;
-    if instances.iter().all(|instance| instance.name != name) {
+    // The instance of a drill is none of the platform's.
+    let is_drill = session.platform.backup().is_some() && name == bascule_roles::DRILL;
+    if !is_drill && instances.iter().all(|instance| instance.name != name) {
         let names: Vec<&str> = instances.iter().map(|instance| instance.name.as_str()).collect();
         let hint = format!("the platform has {}", names.join(", "));
         return Err(Failed::usage(format!("there is no instance `{name}`"), hint));

@@ -1,5 +1,6 @@
 //! Events last, for eyes or for programs. This is the only place that prints.
 
+mod backup;
 mod finding;
 mod json;
 mod plain;

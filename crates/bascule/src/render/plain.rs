@@ -5,7 +5,7 @@ use anstyle::{AnsiColor, Style};
 use bascule_plan::agent::{Evidence, Outcome};
 use bascule_plan::event::{Event, Failure, INSTANCE_FIRST, LockStatus, Stream, Summary};
 
-use super::{Renderer, finding, postgres, store, table};
+use super::{Renderer, backup, finding, postgres, store, table};
 
 /// Plain lines: what changed, what failed and why, and a summary.
 pub(super) struct Plain {
@@ -14,6 +14,7 @@ pub(super) struct Plain {
     status: table::Status,
     store: store::Store,
     postgres: postgres::Postgres,
+    backups: backup::Backups,
     history: table::History,
     secrets: table::Secrets,
 }
@@ -70,6 +71,7 @@ impl Plain {
             status: table::Status::default(),
             store: store::Store::default(),
             postgres: postgres::Postgres::default(),
+            backups: backup::Backups::default(),
             history: table::History::default(),
             secrets: table::Secrets::default(),
         }
@@ -139,6 +141,19 @@ impl Plain {
                 self.postgres.pooler(pooler);
                 None
             }
+            Event::Backup(backup) => {
+                self.backups.backup(backup);
+                None
+            }
+            Event::DrillCheck { name, passed, detail } => {
+                let (style, mark) = if *passed { (GREEN, "+") } else { (RED, "✗") };
+                Some(format!("{style}  {mark}  {name:<14}{style:#} {detail}\n"))
+            }
+            Event::Drill(drill) => Some(backup::drill(drill)),
+            Event::RestoreWindow { from, to } => {
+                self.backups.window(from, to);
+                None
+            }
             Event::Alert { severity, message } => {
                 self.store.alert(*severity, message);
                 None
@@ -184,6 +199,7 @@ impl Plain {
     fn summary(&self, summary: &Summary) -> String {
         let tables = self.status.text()
             + &self.postgres.text()
+            + &self.backups.text()
             + &self.store.text()
             + &self.history.text()
             + &self.secrets.text();
@@ -198,7 +214,9 @@ impl Plain {
             _ if *failed > 0 => {
                 format!("{RED}failed {failed}{RED:#}, changed {changed}, unchanged {unchanged}, in {took}")
             }
-            "status" | "store status" | "pg status" | "pg psql" | "history" | "exec" | "logs" => return tables,
+            "status" | "store status" | "pg status" | "pg psql" | "backup list" | "history" | "exec" | "logs" => {
+                return tables;
+            }
             _ if changed + unchanged == 0 => return tables,
             "plan" if *changed == 0 => {
                 format!("{GREEN}nothing to change{GREEN:#}: {unchanged} checked on {instances} instances, in {took}")

@@ -2,8 +2,8 @@
 
 use bascule_plan::agent::{Evidence, Outcome};
 use bascule_plan::event::{
-    Event, Failure, Finding, InstanceStatus, LockStatus, PoolerStatus, PostgresNode, Severity, StoreNode, StoreStatus,
-    Stream, Summary, ThingKind, Verdict,
+    Backup, BackupKind, Drill, Event, Failure, Finding, InstanceStatus, LockStatus, PoolerStatus, PostgresNode,
+    Severity, StoreNode, StoreStatus, Stream, Summary, ThingKind, Verdict,
 };
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -40,6 +40,10 @@ pub(super) fn one_of_each() -> Vec<Event> {
         Event::Store(store()),
         postgres_node(),
         Event::Pooler(PoolerStatus { name: "pooler-1".into(), node: Some("pg-2".into()), writes: true }),
+        Event::Backup(backup()),
+        Event::DrillCheck { name: "amcheck".into(), passed: true, detail: "every index is sound".into() },
+        Event::Drill(drill()),
+        Event::RestoreWindow { from: "2026-01-04T02:04:12Z".into(), to: "2026-01-06T10:00:00Z".into() },
         Event::Alert { severity: Severity::Warning, message: "store-3 is away".into() },
         output("two\nlines\n"),
         Event::History {
@@ -91,6 +95,10 @@ pub(super) fn type_of(event: &Event) -> &'static str {
         Event::Store(_) => "store",
         Event::PostgresNode(_) => "postgres_node",
         Event::Pooler(_) => "pooler",
+        Event::Backup(_) => "backup",
+        Event::DrillCheck { .. } => "drill_check",
+        Event::Drill(_) => "drill",
+        Event::RestoreWindow { .. } => "restore_window",
         Event::Alert { .. } => "alert",
         Event::Output { .. } => "output",
         Event::History { .. } => "history",
@@ -100,6 +108,38 @@ pub(super) fn type_of(event: &Event) -> &'static str {
         Event::Note { .. } => "note",
         Event::Failure(_) => "failure",
         Event::Summary(_) => "summary",
+    }
+}
+
+/// A full one.
+pub(super) fn backup() -> Backup {
+    Backup {
+        label: "20260104-020312F".into(),
+        kind: BackupKind::Full,
+        began: "2026-01-04T02:03:12Z".into(),
+        ended: "2026-01-04T02:04:12Z".into(),
+        duration_ms: 60_000,
+        lsn_start: "0/2000028".into(),
+        lsn_stop: "0/2000158".into(),
+        wal_start: "000000010000000000000002".into(),
+        wal_stop: "000000010000000000000002".into(),
+        database_bytes: 1 << 30,
+        stored_bytes: 1 << 28,
+        needs: Vec::new(),
+        damaged: false,
+    }
+}
+
+/// One that passed.
+pub(super) fn drill() -> Drill {
+    Drill {
+        backup: "20260104-020312F".into(),
+        passed: true,
+        duration_ms: 95_000,
+        restore_ms: Some(12_500),
+        rpo_ms: Some(31_000),
+        bytes: 1 << 30,
+        kept: false,
     }
 }
 

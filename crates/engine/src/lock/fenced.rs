@@ -8,7 +8,7 @@ use bascule_incus::{
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::record;
+use super::record::{self, LockOf};
 
 /// Incus for the holder of a lock: whatever changes something first makes sure that no newer generation exists.
 ///
@@ -18,17 +18,18 @@ use super::record;
 pub(crate) struct Fenced {
     inner: Arc<dyn Incus>,
     project: String,
+    of: LockOf,
     generation: u64,
 }
 
 impl Fenced {
-    pub(super) fn new(inner: Arc<dyn Incus>, project: &str, generation: u64) -> Self {
-        Self { inner, project: project.to_owned(), generation }
+    pub(super) fn new(inner: Arc<dyn Incus>, project: &str, of: LockOf, generation: u64) -> Self {
+        Self { inner, project: project.to_owned(), of, generation }
     }
 
     async fn fence(&self, method: &str) -> Result<()> {
         let withheld = |why: String| Error::Withheld { doing: method.replace('_', " "), why };
-        match record::newest(&*self.inner, &self.project).await {
+        match record::newest(&*self.inner, &self.project, self.of).await {
             Ok(newest) if newest.generation == self.generation => Ok(()),
             Ok(newest) => Err(withheld(format!("this run has lost the lock: {}", newest.taken_by()))),
             Err(error) => Err(withheld(format!("whether the lock is still held cannot be told: {error}"))),

@@ -25,7 +25,7 @@ use futures_util::future::{self, Either};
 use crate::{Clock, Engine, Run};
 use fenced::Fenced;
 
-pub use record::{Holder, LockState};
+pub use record::{Holder, LockOf, LockState};
 
 /// A lease that is not renewed for so long has run out.
 const LEASE: Duration = Duration::from_secs(20);
@@ -68,13 +68,14 @@ pub struct Lock {
     incus: Arc<dyn Incus>,
     clock: Arc<dyn Clock>,
     project: String,
+    of: LockOf,
     holder: Holder,
 }
 
 impl Run {
     /// Who holds the lock, if anybody does. Nobody does where there is no project yet.
     pub async fn lock_state(&self) -> Result<LockState, LockError> {
-        record::newest(&*self.engine.incus, &self.project).await
+        record::newest(&*self.engine.incus, &self.project, self.lock_of).await
     }
 
     /// Takes the lock; the project must exist. A holder that lives is waited for as long as the claim says, and events
@@ -130,17 +131,18 @@ impl Run {
         let (incus, project) = (&*self.engine.incus, self.project.as_str());
         let now_ms = self.unix_ms();
         let holder = Holder::new(found.generation + 1, claim, now_ms, now_ms + millis_i64(LEASE));
-        match record::create(incus, project, &holder).await {
+        let of = self.lock_of;
+        match record::create(incus, project, of, &holder).await {
             Ok(()) => {}
             Err(LockError::Incus(IncusError::AlreadyExists { .. })) => return Ok(None),
             Err(error) => return Err(error),
         }
         // The mark of a generation is removed when it is old, and whoever looked before that can create it again.
         if self.lock_state().await?.generation > holder.generation {
-            record::remove(incus, project, holder.generation).await?;
+            record::remove(incus, project, of, holder.generation).await?;
             return Ok(None);
         }
-        record::remove_before(incus, project, holder.generation).await?;
+        record::remove_before(incus, project, of, holder.generation).await?;
         Ok(Some(self.held(holder)))
     }
 
@@ -152,7 +154,7 @@ impl Run {
         }
         let now_ms = self.unix_ms();
         let free = Holder { released: true, ..Holder::new(generation + 1, claim, now_ms, now_ms) };
-        match record::create(&*self.engine.incus, &self.project, &free).await {
+        match record::create(&*self.engine.incus, &self.project, self.lock_of, &free).await {
             Err(LockError::Incus(IncusError::AlreadyExists { .. })) => Err(moved_on()),
             created => created,
         }
@@ -160,7 +162,7 @@ impl Run {
 
     fn held(&self, holder: Holder) -> Lock {
         let Engine { incus, clock, .. } = &self.engine;
-        Lock { incus: incus.clone(), clock: clock.clone(), project: self.project.clone(), holder }
+        Lock { incus: incus.clone(), clock: clock.clone(), project: self.project.clone(), of: self.lock_of, holder }
     }
 
     /// Incus without the fence, for the one change that does away with the lock.
@@ -173,7 +175,7 @@ impl Lock {
     /// The engine, whose every change first makes sure that this lock is still held.
     pub(crate) fn guard(&self, engine: Engine) -> Engine {
         let generation = self.holder.generation;
-        let incus = Arc::new(Fenced::new(self.incus.clone(), &self.project, generation));
+        let incus = Arc::new(Fenced::new(self.incus.clone(), &self.project, self.of, generation));
         Engine { incus, generation: Some(generation), ..engine }
     }
 
@@ -191,12 +193,12 @@ impl Lock {
     async fn renew(&self) -> LockError {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
-            match record::newest(&*self.incus, &self.project).await {
+            match record::newest(&*self.incus, &self.project, self.of).await {
                 Ok(newest) if newest.generation != self.holder.generation => return LockError::Lost(newest.taken_by()),
                 Ok(_) => {
                     let until_ms = self.clock.unix_ms() + millis_i64(LEASE);
-                    let _ =
-                        record::write(&*self.incus, &self.project, &Holder { until_ms, ..self.holder.clone() }).await;
+                    let holder = Holder { until_ms, ..self.holder.clone() };
+                    let _ = record::write(&*self.incus, &self.project, self.of, &holder).await;
                 }
                 Err(_) => {}
             }
@@ -205,11 +207,11 @@ impl Lock {
 
     /// Gives the lock back, if it is still held. Its profile stays, as the mark of the generation.
     pub async fn release(&self) -> Result<(), LockError> {
-        let newest = record::newest(&*self.incus, &self.project).await?;
+        let newest = record::newest(&*self.incus, &self.project, self.of).await?;
         if newest.generation != self.holder.generation {
             return Ok(());
         }
-        record::write(&*self.incus, &self.project, &Holder { released: true, ..self.holder.clone() }).await
+        record::write(&*self.incus, &self.project, self.of, &Holder { released: true, ..self.holder.clone() }).await
     }
 }
 

@@ -5,8 +5,26 @@ use serde::{Deserialize, Serialize};
 
 use super::{Claim, LockError};
 
-const PREFIX: &str = "bascule-lock-";
 const KEY: &str = "user.bascule.lock";
+
+/// What a lock is for. One of each kind may be held in an environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockOf {
+    /// Whatever changes the environment.
+    #[default]
+    Environment,
+    /// A drill, which changes nothing of it.
+    Drill,
+}
+
+impl LockOf {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Environment => "bascule-lock-",
+            Self::Drill => "bascule-drill-",
+        }
+    }
+}
 
 /// Whoever holds a generation. Times are milliseconds since 1970, by the holder's clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,18 +79,18 @@ impl LockState {
     }
 }
 
-fn name(generation: u64) -> String {
-    format!("{PREFIX}{generation}")
+fn name(of: LockOf, generation: u64) -> String {
+    format!("{}{generation}", of.prefix())
 }
 
 /// The generation that a profile stands for; `None` for every other profile.
-pub(crate) fn generation_of(profile: &Profile) -> Option<u64> {
-    profile.name.strip_prefix(PREFIX)?.parse().ok()
+pub(crate) fn generation_of(of: LockOf, profile: &Profile) -> Option<u64> {
+    profile.name.strip_prefix(of.prefix())?.parse().ok()
 }
 
-pub(super) async fn newest(incus: &dyn Incus, project: &str) -> Result<LockState, LockError> {
+pub(super) async fn newest(incus: &dyn Incus, project: &str, of: LockOf) -> Result<LockState, LockError> {
     let profiles = incus.profiles(project).await?;
-    let marked = profiles.iter().filter_map(|profile| Some((generation_of(profile)?, profile)));
+    let marked = profiles.iter().filter_map(|profile| Some((generation_of(of, profile)?, profile)));
     let Some((generation, profile)) = marked.max_by_key(|(generation, _)| *generation) else {
         return Ok(LockState { generation: 0, holder: None });
     };
@@ -82,10 +100,10 @@ pub(super) async fn newest(incus: &dyn Incus, project: &str) -> Result<LockState
     Ok(LockState { generation, holder: (!holder.released).then_some(Holder { generation, ..holder }) })
 }
 
-fn profile(holder: &Holder) -> Profile {
+fn profile(of: LockOf, holder: &Holder) -> Profile {
     let record = serde_json::to_string(holder).unwrap_or_else(|error| unreachable!("strings and numbers: {error}"));
     Profile {
-        name: name(holder.generation),
+        name: name(of, holder.generation),
         description: format!("Bascule's lock: {}, {}", holder.who, holder.doing),
         config: [(KEY.to_owned(), record)].into(),
         ..Profile::default()
@@ -93,27 +111,32 @@ fn profile(holder: &Holder) -> Profile {
 }
 
 /// Of all who create one generation, one succeeds; the others get [`IncusError::AlreadyExists`].
-pub(super) async fn create(incus: &dyn Incus, project: &str, holder: &Holder) -> Result<(), LockError> {
-    Ok(incus.create_profile(project, profile(holder)).await?)
+pub(super) async fn create(incus: &dyn Incus, project: &str, of: LockOf, holder: &Holder) -> Result<(), LockError> {
+    Ok(incus.create_profile(project, profile(of, holder)).await?)
 }
 
 /// Writes a generation's record anew: for its holder only.
-pub(super) async fn write(incus: &dyn Incus, project: &str, holder: &Holder) -> Result<(), LockError> {
-    Ok(incus.put_profile(project, profile(holder)).await?)
+pub(super) async fn write(incus: &dyn Incus, project: &str, of: LockOf, holder: &Holder) -> Result<(), LockError> {
+    Ok(incus.put_profile(project, profile(of, holder)).await?)
 }
 
-pub(super) async fn remove(incus: &dyn Incus, project: &str, generation: u64) -> Result<(), LockError> {
-    match incus.delete_profile(project, &name(generation)).await {
+pub(super) async fn remove(incus: &dyn Incus, project: &str, of: LockOf, generation: u64) -> Result<(), LockError> {
+    match incus.delete_profile(project, &name(of, generation)).await {
         Ok(()) | Err(IncusError::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Removes the marks of older generations: the newest one says all there is to say.
-pub(super) async fn remove_before(incus: &dyn Incus, project: &str, generation: u64) -> Result<(), LockError> {
+pub(super) async fn remove_before(
+    incus: &dyn Incus,
+    project: &str,
+    of: LockOf,
+    generation: u64,
+) -> Result<(), LockError> {
     for profile in incus.profiles(project).await? {
-        if let Some(older) = generation_of(&profile).filter(|older| *older < generation) {
-            remove(incus, project, older).await?;
+        if let Some(older) = generation_of(of, &profile).filter(|older| *older < generation) {
+            remove(incus, project, of, older).await?;
         }
     }
     Ok(())

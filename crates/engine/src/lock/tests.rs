@@ -241,3 +241,18 @@ async fn never_two_holders_in_a_thousand_races_on_the_real_incus() {
     }
     ground.incus.delete_project(PROJECT).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drill_is_in_nobodys_way_but_in_that_of_another_one() {
+    let ground = ground().await;
+    let drills = |who: &str| (run(&ground).locking(LockOf::Drill), claim(who));
+    let ada = run(&ground).lock(&claim("ada")).await.unwrap();
+    let (run_of_bob, bob) = drills("bob");
+    let drill = run_of_bob.lock(&bob).await.unwrap();
+    let (run_of_cyd, cyd) = drills("cyd");
+    assert!(matches!(run_of_cyd.lock(&cyd).await, Err(LockError::Held { holder, .. }) if holder.who == "bob"));
+    assert!(change(run(&ground), &ada).await.is_ok() && change(run_of_bob, &drill).await.is_ok());
+    drill.release().await.unwrap();
+    assert!(run_of_cyd.lock(&cyd).await.is_ok());
+    assert_eq!(run(&ground).lock_state().await.unwrap().holder.unwrap().who, "ada");
+}

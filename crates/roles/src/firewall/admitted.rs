@@ -43,7 +43,8 @@ pub(crate) enum From {
 /// | a node of PostgreSQL, its monitor | Postgres's | nodes, the monitor, and the poolers |
 /// | a pooler | PgBouncer's, and that of its health | the load balancers |
 /// | a load balancer | the pool's | who uses PostgreSQL |
-/// | a load balancer | the object store's | who uses the store |
+/// | a load balancer | the object store's | who uses the store: nodes of PostgreSQL that are backed up, too |
+/// | a load balancer | the object store's | an instance that restores a backup: the addresses that DHCP gives |
 /// | a member of the store | Ceph's own | the other members |
 /// | a node of the store | its gateway's | the load balancers |
 /// | an edge | its nginx's | the load balancers |
@@ -74,6 +75,11 @@ pub(crate) fn admitted(platform: &Platform, facts: &Facts, instance: &Instance) 
             if let Some(cluster) = platform.store.as_ref().and_then(Store::cluster) {
                 let users = platform.instances.iter().filter(|instance| platform.uses(instance, Service::Store));
                 all.extend(admit("who uses the store", What::TcpPort(cluster.port), addresses(facts, users)?));
+                if platform.backup().is_some() {
+                    let (first, last) = platform.network.dynamic().into_inner();
+                    let range = if first == last { first.to_string() } else { format!("{first}-{last}") };
+                    all.extend(admit("who restores a backup", What::TcpPort(cluster.port), vec![range]));
+                }
             }
         }
         Role::Redis => {

@@ -16,6 +16,8 @@ const CLIENT_CERTIFICATE: &str = "/etc/bascule/ops/client.pem";
 const SERVER_CERTIFICATE: &str = "/etc/bascule/ops/incus.pem";
 const SERVICE: &str = "/etc/systemd/system/bascule-renew.service";
 const TIMER: &str = "/etc/systemd/system/bascule-renew.timer";
+const DRILL_SERVICE: &str = "/etc/systemd/system/bascule-drill.service";
+const DRILL_TIMER: &str = "/etc/systemd/system/bascule-drill.timer";
 /// Where it would look for artifacts, which it never needs.
 const ARTIFACTS: &str = "/var/lib/bascule/artifacts";
 /// Read by `status`: whether the last run of a timer went well.
@@ -37,12 +39,21 @@ pub(crate) fn steps(platform: &Platform, facts: &Facts) -> Result<Vec<LineItem>,
 
     let mut renewal = Group::new("ops/renewal");
     let context = context! { program => PROGRAM, platform_file, age_key => AGE_KEY, environment };
-    let service = render("bascule-renew.service.j2", include_str!("bascule-renew.service.j2"), context)?;
+    let service = render("bascule-renew.service.j2", include_str!("bascule-renew.service.j2"), context.clone())?;
     renewal.step("service", "say how certificates are renewed", file(SERVICE, 0o644, service));
     renewal.step("when", "say when", file(TIMER, 0o644, include_str!("bascule-renew.timer")));
     renewal.step("timer", "renew certificates every day", running("bascule-renew.timer", &[TIMER, SERVICE], &[]));
     renewal.step("last", "clear the mark of a renewal that failed", last_run());
-    Ok([access, renewal].into_iter().flat_map(Group::into_items).collect())
+    let mut groups = vec![access, renewal];
+    if platform.backup().is_some() {
+        let mut drill = Group::new("ops/drill");
+        let service = render("bascule-drill.service.j2", include_str!("bascule-drill.service.j2"), context)?;
+        drill.step("service", "say how a backup is tried", file(DRILL_SERVICE, 0o644, service));
+        drill.step("when", "say when", file(DRILL_TIMER, 0o644, include_str!("bascule-drill.timer")));
+        drill.step("timer", "try it every week", running("bascule-drill.timer", &[DRILL_TIMER, DRILL_SERVICE], &[]));
+        groups.push(drill);
+    }
+    Ok(groups.into_iter().flat_map(Group::into_items).collect())
 }
 
 /// A renewal that failed leaves a mark, which `status` sees, until somebody ran `up`.

@@ -8,6 +8,8 @@
 //! A restart goes by two leases: under the first standbys have their turn, under the second whoever is left, which then hands
 //! over before it stops. Poolers hold queries back meanwhile: see [`pooler`].
 
+mod backup;
+pub(crate) mod drill;
 pub(crate) mod pooler;
 
 use std::collections::BTreeMap;
@@ -86,7 +88,11 @@ pub(crate) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Resul
     } else {
         groups.extend([of.node()?, of.rolling(), metrics()]);
     }
-    Ok(groups.into_iter().flat_map(Group::into_items).collect())
+    let mut items: Vec<LineItem> = groups.into_iter().flat_map(Group::into_items).collect();
+    if !of.is_monitor() {
+        items.extend(backup::steps(platform, facts, own)?);
+    }
+    Ok(items)
 }
 
 /// Has another node be the primary, where this one is.
@@ -118,20 +124,11 @@ impl Member<'_> {
 
     fn install(&self) -> Result<Group, RoleError> {
         let mut group = Group::new("postgres/install");
-        // The same on nodes and monitor, so that they share an image.
-        let packages = [
-            "pg-auto-failover-cli",
-            "postgresql-17",
-            "postgresql-17-auto-failover",
-            "prometheus-postgres-exporter",
-            "python3-psycopg2",
-        ];
-        group.packages("install PostgreSQL and pg_auto_failover", &packages);
+        group.packages("install PostgreSQL and pg_auto_failover", &packages(self.postgres));
         group.scripts(&[("postgres", include_str!("postgres.py"))]);
-        let masked = |name: &str| {
-            let (inputs, reload_inputs) = (Vec::new(), Vec::new());
-            Resource::Unit(Unit { name: name.to_owned(), state: UnitState::Masked, inputs, reload_inputs })
-        };
+        if self.postgres.backup.is_some() && !self.is_monitor() {
+            group.scripts(&[backup::SCRIPT]);
+        }
         group.step("debian", "keep Debian's own cluster out of the way", masked("postgresql.service"));
         let data = |path: &str, mode| {
             let (owner, group) = ("postgres".to_owned(), "postgres".to_owned());
@@ -260,6 +257,7 @@ impl Member<'_> {
             // Half of the memory, if every connection sorted twice at once.
             work_kib => (memory_mib * 1024 / 4 / connections_max).max(1024),
             connections_max,
+            archive_command => self.postgres.backup.as_ref().map(|_| backup::archive_command()),
             wal_keep_mib => volume_mib / 16,
             wal_slots_mib => volume_mib / 4,
             wal_max_mib => (volume_mib / 16).min(4096),
@@ -299,6 +297,27 @@ fn metrics() -> Group {
     group.step("unit", "have the exporter ask this Postgres", file(EXPORTER_DROP_IN, 0o644, unit));
     group.step("service", "run the exporter", running(EXPORTER_UNIT, &[EXPORTER_DROP_IN], &[]));
     group
+}
+
+/// The same on nodes and monitor, so that they share an image.
+fn packages(postgres: &Postgres) -> Vec<&'static str> {
+    let mut packages = vec![
+        "pg-auto-failover-cli",
+        "postgresql-17",
+        "postgresql-17-auto-failover",
+        "prometheus-postgres-exporter",
+        "python3-psycopg2",
+    ];
+    if postgres.backup.is_some() {
+        // Public authorities vouch for a store of somebody else's.
+        packages.extend(["ca-certificates", "pgbackrest"]);
+    }
+    packages
+}
+
+fn masked(name: &str) -> Resource {
+    let (inputs, reload_inputs) = (Vec::new(), Vec::new());
+    Resource::Unit(Unit { name: name.to_owned(), state: UnitState::Masked, inputs, reload_inputs })
 }
 
 /// Somebody who logs in with a password.

@@ -108,7 +108,8 @@ pub(super) fn store<const USERS: usize>(parity: usize, bucket: &str, access: [(S
 fn postgres() -> Postgres {
     let users: BTreeSet<String> = ["api".to_owned()].into();
     let extensions = ["pg_trgm".to_owned()].into();
-    let database = Database { name: "shop".into(), migrators: users.clone(), users, extensions };
+    let expect = [("orders".to_owned(), 1_000)].into();
+    let database = Database { name: "shop".into(), migrators: users.clone(), users, extensions, expect };
     Postgres {
         volume: "20GiB".into(),
         volume_bytes: 20 << 30,
@@ -117,6 +118,7 @@ fn postgres() -> Postgres {
         detection: FailoverDetection::Fast,
         port: 6432,
         databases: vec![database],
+        backup: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! One file a verb: which lines, with which steps, meeting where.
 
 mod drain;
+mod drill;
 mod health;
 mod postgres;
 mod prepare;
@@ -14,6 +15,7 @@ mod switchover;
 mod up;
 
 pub use drain::drain;
+pub use drill::drill;
 pub use health::health;
 pub use postgres::{postgres_rejoin, postgres_switchover};
 pub use prepare::prepare;

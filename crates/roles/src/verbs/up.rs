@@ -82,8 +82,9 @@ fn role_steps(
 }
 
 /// The replicas that come to a service with a secret of theirs, as soon as this plan has brought them to their release; and
-/// edges, to which nothing is released.
+/// edges and nodes of PostgreSQL, to which nothing is released.
 fn released_users<'a>(platform: &'a Platform, facts: &Facts, service: Service) -> Vec<&'a Instance> {
     let uses = platform.instances.iter().filter(|instance| platform.uses(instance, service));
-    uses.filter(|instance| instance.role == Role::Edge || component::recorded(facts, instance).is_ok()).collect()
+    let is_the_platforms = |role: &Role| matches!(role, Role::Edge | Role::Postgres);
+    uses.filter(|instance| is_the_platforms(&instance.role) || component::recorded(facts, instance).is_ok()).collect()
 }

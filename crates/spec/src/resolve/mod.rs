@@ -2,6 +2,7 @@
 //!
 //! Each function gives what it could make of its part, and reports the rest to the [`Context`].
 
+mod backup;
 mod components;
 mod context;
 mod edge;

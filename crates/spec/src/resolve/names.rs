@@ -7,8 +7,8 @@ use crate::words::all_of;
 /// The longest name that Incus takes, and the longest label of a DNS name.
 pub(super) const INSTANCE_NAME_MAX: usize = 63;
 /// What a part of a platform is selected by, beside the names that the file gives.
-pub(super) const RESERVED: [&str; 10] =
-    ["lb", "ops", "common", "component", "redis", "postgres", "pg", "pooler", "store", "edge"];
+pub(super) const RESERVED: [&str; 11] =
+    ["lb", "ops", "common", "component", "redis", "postgres", "postgres-restore", "pg", "pooler", "store", "edge"];
 
 /// Lower-case letters, digits and inner hyphens, a letter first.
 pub(crate) fn is_label(name: &str) -> bool {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::instances::{Group, members};
 use super::services::bytes;
-use super::{Context, names};
+use super::{Context, backup, names};
 use crate::platform::Role;
 use crate::raw;
 use crate::services::{Database, Postgres, Service};
@@ -52,6 +52,7 @@ pub(super) fn postgres(raw: &raw::Postgres, file: &raw::File, context: &mut Cont
         detection: raw.detection,
         port: raw.port,
         databases,
+        backup: raw.backup.as_ref().and_then(|raw| backup::backup(raw, file, context)),
     }
 }
 
@@ -127,12 +128,25 @@ fn database(name: &str, raw: &raw::Database, file: &raw::File, context: &mut Con
             context.report(&path, message, format!("add `\"{migrator}\"` to `users`, or remove it here"));
         }
     }
+    for table in raw.expect.keys() {
+        let path = ["postgres", "database", name, "expect", table.as_str()];
+        let parts: Vec<&str> = table.split('.').collect();
+        if parts.len() > 2 || parts.iter().any(|part| part.is_empty()) {
+            let message = format!("`{table}` is not the name of a table");
+            context.report_key(&path, message, "write `table`, or `schema.table` in quotes");
+        }
+        if file.postgres.as_ref().is_some_and(|postgres| postgres.backup.is_none()) {
+            let message = format!("nobody counts the rows of `{table}`: there are no backups to be restored");
+            context.report_key(&path, message, "add [postgres.backup], or remove `expect`");
+        }
+    }
     let set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<String>>();
     Database {
         name: name.to_owned(),
         users: set(&raw.users),
         migrators: set(&raw.migrators),
         extensions: set(&raw.extensions),
+        expect: raw.expect.clone(),
     }
 }
 

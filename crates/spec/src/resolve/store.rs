@@ -7,7 +7,7 @@ use super::services::bytes;
 use super::{Context, names};
 use crate::platform::Role;
 use crate::raw::{self, StoreEngine as Engine};
-use crate::services::{Access, Bucket, Cold, Edge, ExternalStore, Service, Store, StoreCluster, StoreEngine};
+use crate::services::{Access, Backup, Bucket, Cold, Edge, ExternalStore, Service, Store, StoreCluster, StoreEngine};
 use crate::words::count;
 
 const TABLE: [&str; 1] = ["store"];
@@ -173,7 +173,12 @@ fn bucket(
             }
         }
     }
-    // Whoever else may do what: an edge reads.
+    // Whoever else may do what: nodes of PostgreSQL write backups, who restores one reads, and so does an edge.
+    let backup = file.postgres.as_ref().and_then(|postgres| postgres.backup.as_ref());
+    if backup.is_some_and(|backup| backup.bucket.as_deref() == Some(name)) {
+        access.insert(Backup::WRITER.to_owned(), Access::Write);
+        access.insert(Backup::READER.to_owned(), Access::Read);
+    }
     if file.edge.as_ref().is_some_and(|edge| edge.bucket.as_deref() == Some(name)) {
         access.insert(Edge::NAME.to_owned(), Access::Read);
     }

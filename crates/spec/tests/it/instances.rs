@@ -196,3 +196,25 @@ fn postgres_has_nodes_a_monitor_and_poolers_and_whoever_changes_a_shape_has_a_se
     let expected = ["migrate/shop", "monitor", "pooler", "replication", "user/api", "user/tools"];
     assert_eq!(own, expected.map(|name| format!("bascule/postgres/{name}")).into());
 }
+
+#[test]
+fn nodes_write_backups_to_a_bucket_of_their_own_and_who_restores_one_reads() {
+    let backup = "[postgres]\n[postgres.backup]\nbucket = \"backups\"\n[store.bucket.backups]\n[store.bucket.other]\n";
+    let platform = loaded(&format!("{SMALL}{backup}"), "");
+    let store = platform.store.as_ref().unwrap();
+    let may: Vec<Vec<_>> = store
+        .buckets
+        .iter()
+        .map(|bucket| bucket.access.iter().map(|(user, may)| (user.as_str(), *may)).collect())
+        .collect();
+    let (read, write) = (bascule_spec::Access::Read, bascule_spec::Access::Write);
+    assert_eq!(may, [vec![("postgres", write), ("postgres-restore", read)], vec![]]);
+    let (of_store, own) = (bascule_spec::Service::Store, platform.own_secrets());
+    assert!(platform.postgres_nodes().all(|node| platform.uses(node, of_store)));
+    assert!(!platform.uses(platform.postgres_monitor().unwrap(), of_store));
+    for secret in ["bascule/store/user/postgres", "bascule/store/user/postgres-restore", "bascule/postgres/backup"] {
+        assert!(own.contains(secret), "{secret}");
+    }
+    let kept = platform.backup().map(|backup| (backup.keep_full, backup.keep_differential));
+    assert_eq!(kept, Some((4, 7)), "four weeks, and each day of one");
+}

@@ -1,5 +1,6 @@
 //! What looks after PostgreSQL.
 
+mod backups;
 mod psql;
 mod status;
 
@@ -13,6 +14,8 @@ use clap::{Args, Subcommand};
 use crate::cli::{Common, Locking};
 use crate::failure::{Exit, Failed};
 use crate::setup::{Access, session_after};
+
+pub(super) use status::primary;
 
 const STATUS_EXAMPLES: &str = "\
 Examples:
@@ -33,7 +36,8 @@ pub(crate) enum Verb {
     /// Show nodes, poolers, and whether what is committed is on two nodes
     ///
     /// Writes a row through each pooler. Ends with 1 where somebody has to see to something: there is no primary or more than
-    /// one, commits are on one node only since its standby is away, a standby lost its place in the log, a pooler does not write.
+    /// one, commits are on one node only since its standby is away, a standby lost its place in the log, a pooler does not write; and
+    /// where no backup was made when one was due, the log does not get to the repository, or the last drill failed.
     #[command(after_help = STATUS_EXAMPLES)]
     Status,
     /// Have another node be the primary, without an error to any client

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use serde::Deserialize;
 
 use super::super::exec::answered;
+use super::backups::{self, Backups};
 use crate::failure::{Exit, Failed};
 use crate::setup::Session;
 
@@ -18,7 +19,13 @@ pub(super) async fn status(session: &Session) -> Result<Exit, Failed> {
     for pooler in &seen.poolers {
         session.run.emit(Event::Pooler(pooler.status.clone()));
     }
-    let alerts = alerts(&seen);
+    let mut alerts = alerts(&seen);
+    if session.platform.backup().is_some() {
+        let drills = bascule_release::drills(session.run.incus(), &session.platform.incus.project).await?;
+        let weekly = session.platform.ops_instance().is_some();
+        alerts.extend(backups::drill_alerts(&drills, weekly, session.run.unix_ms()));
+        alerts.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
+    }
     let is_well = alerts.is_empty();
     for (severity, message) in alerts {
         session.run.emit(Event::Alert { severity, message });
@@ -27,7 +34,7 @@ pub(super) async fn status(session: &Session) -> Result<Exit, Failed> {
 }
 
 /// The node that may be written to, as it says itself; where there are two, the one that the monitor takes for the primary.
-pub(super) async fn primary(session: &Session) -> Option<String> {
+pub(crate) async fn primary(session: &Session) -> Option<String> {
     let names: Vec<String> = session.platform.postgres_nodes().map(|node| node.name.clone()).collect();
     let told = join_all(names.iter().map(|name| own(session, name))).await;
     let writable = names
@@ -46,6 +53,8 @@ struct Seen {
     /// What nodes say of themselves, by name.
     own: BTreeMap<String, Result<Own, String>>,
     poolers: Vec<SeenPooler>,
+    /// As the primary has it; nothing where there is none, or where the platform has no backups.
+    backups: Option<Result<Backups, String>>,
 }
 
 /// What the monitor tells.
@@ -107,7 +116,7 @@ async fn look(session: &Session) -> Seen {
     };
     let nodes = join_all(names.iter().map(|name| own(session, name)));
     let pooler_names: Vec<&str> = platform.poolers().map(|pooler| pooler.name.as_str()).collect();
-    let writes = join_all(pooler_names.iter().map(|name| said(session, name, &["pooler", "write"])));
+    let writes = join_all(pooler_names.iter().map(|name| said(session, name, &["pooler", "write"], PATIENCE)));
     let (monitor, nodes, writes) = futures_util::join!(monitor, nodes, writes);
     let poolers = pooler_names.into_iter().zip(writes).map(|(name, write)| {
         let known = monitor.as_ref().ok().and_then(|told| told.poolers.iter().find(|pooler| pooler.name == name));
@@ -122,7 +131,12 @@ async fn look(session: &Session) -> Seen {
         }
     });
     let poolers = poolers.collect();
-    Seen { own: names.iter().cloned().zip(nodes).collect(), names, monitor, poolers }
+    let writable = names.iter().zip(&nodes).find(|(_, own)| own.as_ref().is_ok_and(|own| own.writable));
+    let backups = match (platform.backup(), writable) {
+        (Some(_), Some((primary, _))) => Some(backups(session, primary).await),
+        _ => None,
+    };
+    Seen { own: names.iter().cloned().zip(nodes).collect(), names, monitor, poolers, backups }
 }
 
 async fn own(session: &Session, node: &str) -> Result<Own, String> {
@@ -130,16 +144,22 @@ async fn own(session: &Session, node: &str) -> Result<Own, String> {
 }
 
 async fn json<T: for<'de> Deserialize<'de>>(session: &Session, instance: &str, argv: &[&str]) -> Result<T, String> {
-    let told = said(session, instance, argv).await?;
+    let told = said(session, instance, argv, PATIENCE).await?;
+    serde_json::from_slice(&told).map_err(|error| error.to_string())
+}
+
+/// Of the primary, which asks the repository.
+async fn backups(session: &Session, primary: &str) -> Result<Backups, String> {
+    let told = said(session, primary, &["backup", "status"], PATIENCE_OF_REPOSITORY).await?;
     serde_json::from_slice(&told).map_err(|error| error.to_string())
 }
 
 /// What one of the platform's programs says on an instance, or why it failed.
-async fn said(session: &Session, instance: &str, argv: &[&str]) -> Result<Vec<u8>, String> {
+async fn said(session: &Session, instance: &str, argv: &[&str], patience: Duration) -> Result<Vec<u8>, String> {
     let argv: Vec<String> = std::iter::once(format!("/usr/local/lib/bascule/{}", argv[0]))
         .chain(argv[1..].iter().map(|word| (*word).to_owned()))
         .collect();
-    match answered(session, instance, &argv, Duration::from_secs(20)).await {
+    match answered(session, instance, &argv, patience).await {
         Ok((exited, told)) if exited.code == 0 => Ok(told),
         Ok((exited, told)) => {
             let why = String::from_utf8_lossy(&told).trim().to_owned();
@@ -149,6 +169,9 @@ async fn said(session: &Session, instance: &str, argv: &[&str]) -> Result<Vec<u8
     }
 }
 
+const PATIENCE: Duration = Duration::from_secs(20);
+/// By then the program has given up waiting for a repository that is away.
+const PATIENCE_OF_REPOSITORY: Duration = Duration::from_secs(60);
 /// A pooler tells the monitor twice a second which node it uses.
 const SILENT_S: f64 = 10.0;
 
@@ -251,6 +274,11 @@ fn alerts(seen: &Seen) -> Vec<(Severity, String)> {
             );
         }
     }
+    match &seen.backups {
+        Some(Ok(told)) => alerts.extend(backups::alerts(told)),
+        Some(Err(why)) => alerts.push((Severity::Warning, format!("the primary cannot tell how backups are: {why}"))),
+        None => {}
+    }
     alerts.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
     alerts
 }
@@ -289,6 +317,7 @@ mod tests {
             ]
             .into(),
             poolers: vec![pooler("pooler-1"), pooler("pooler-2")],
+            backups: None,
         }
     }
 

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use bascule_plan::event::{Event, Summary};
 use bascule_secrets::{SecretsError, is_internal};
-use bascule_spec::Store;
+use bascule_spec::{Backup, Store};
 use clap::Args;
 
 use super::ROLL_OUT;
@@ -30,6 +30,10 @@ pub(crate) fn run(common: &Common, arguments: Arguments) -> ExitCode {
             if name == Store::CLUSTER_KEY {
                 let message = format!("{name} cannot be replaced: the parts of a running store know each other by it");
                 return Err(Failed::usage(message, "the keys by which software comes to the store can be"));
+            }
+            if name == Backup::PASSPHRASE {
+                let message = format!("{name} cannot be replaced: every backup that there is was encrypted by it");
+                return Err(Failed::usage(message, "for a new one, name another bucket in [postgres.backup]"));
             }
             if let Some(given) = platform.given_secrets().find(|given| given.name == name) {
                 let message = format!("{name} is {}: it comes from elsewhere", given.what);

@@ -1,5 +1,6 @@
 //! PostgreSQL loses its parts one after the other, in every way, while somebody writes who knows what was acknowledged.
 
+pub(crate) mod formation;
 mod site;
 
 use std::time::Duration;

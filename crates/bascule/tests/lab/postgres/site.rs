@@ -1,15 +1,13 @@
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::lab::{A, Lab, archive, events, folder, now_ms, said, with_input};
-
-/// How long anything may take here before a test gives up: no promise, and no figure.
-pub(super) const PATIENCE: Duration = Duration::from_secs(180);
+use super::formation::{self, PATIENCE};
+use crate::lab::{A, Lab, archive, folder, now_ms, said, with_input};
 
 /// PostgreSQL with two nodes and two poolers, and an instance from which somebody uses it.
 pub(super) struct Site {
@@ -105,44 +103,16 @@ impl Site {
         self.lab.known_address(instance)
     }
 
-    /// `pg status`: who is the primary, and what somebody has to see to.
     pub(super) fn status(&self) -> Value {
-        let output = self.lab.run(&["pg", "status", "--output", "json"]);
-        let told = events(&output);
-        let of = |kind: &str| told.iter().filter(move |event| event["type"] == kind).cloned().collect::<Vec<Value>>();
-        let nodes = of("postgres_node");
-        let primary = nodes.iter().find(|node| node["writable"] == true && node["state"] == node["goal"]);
-        json!({
-            "well": output.status.success(),
-            "primary": primary.map(|node| node["name"].clone()),
-            "writable": nodes.iter().filter(|node| node["writable"] == true).count(),
-            "alerts": of("alert"),
-            "nodes": nodes,
-            "poolers": of("pooler"),
-        })
+        formation::status(&self.lab)
     }
 
-    /// Waits until nobody has to see to anything, and gives the primary and the standby.
     pub(super) fn wait_until_whole(&self) -> (String, String) {
-        let began = Instant::now();
-        loop {
-            let told = self.status();
-            if told["well"] == true
-                && let Some(primary) = told["primary"].as_str()
-            {
-                let standby = if primary == "pg-1" { "pg-2" } else { "pg-1" };
-                return (primary.to_owned(), standby.to_owned());
-            }
-            assert!(began.elapsed() < PATIENCE, "{told:#}");
-            std::thread::sleep(Duration::from_millis(500));
-        }
+        formation::wait_until_whole(&self.lab)
     }
 
-    /// All is well again, and `up` has nothing to change: it leaves alone who is the primary.
     pub(super) fn is_whole_again(&self) -> (String, String) {
-        let found = self.wait_until_whole();
-        assert_eq!(self.lab.summary(&["up"])["changed"], 0);
-        found
+        formation::is_whole_again(&self.lab)
     }
 
     fn password(&self) -> Vec<u8> {
@@ -151,27 +121,19 @@ impl Site {
         output.stdout
     }
 
-    /// Nothing goes between two instances any more.
     pub(super) fn cut(&self, one: &str, other: &str) {
-        let (one, other) = (self.address(one), self.address(other));
-        let rules = format!(
-            "add table bridge bslt_pg\nadd chain bridge bslt_pg cuts {{ type filter hook forward priority 0; policy accept; }}\n\
-            add rule bridge bslt_pg cuts ip saddr {one} ip daddr {other} drop\nadd rule bridge bslt_pg cuts ip saddr {other} ip daddr {one} drop\n"
-        );
-        let output = with_input(Command::new("nft").args(["-f", "-"]), rules.as_bytes());
-        assert!(output.status.success(), "{}", said(&output));
+        formation::cut(&self.lab, one, other);
     }
 
     pub(super) fn heal(&self) {
-        let output = with_input(Command::new("nft").args(["-f", "-"]), b"delete table bridge bslt_pg\n");
-        assert!(output.status.success(), "{}", said(&output));
+        formation::heal(&self.lab);
     }
 }
 
 /// What is left of a test that failed would cut the next one's instances, too.
 impl Drop for Site {
     fn drop(&mut self) {
-        let _ = with_input(Command::new("nft").args(["-f", "-"]), b"delete table bridge bslt_pg\n");
+        self.heal();
     }
 }
 
