@@ -175,6 +175,12 @@ enum Verb {
     /// Try whether a backup of PostgreSQL can be restored
     #[command(subcommand)]
     Drill(commands::drill::Verb),
+    /// Restore PostgreSQL to a moment, beside what serves
+    ///
+    /// Makes the first node of a new formation, and brings a backup and the log after it there, up to where you say. What
+    /// serves is left alone. Prints how to look at what came out of it, and how to go on with it. Ends with 2, before anything
+    /// is made, where the backups do not reach to there.
+    Restore(commands::restore::Arguments),
     /// Look after the object store
     #[command(subcommand)]
     Store(commands::store::Verb),
@@ -219,6 +225,7 @@ impl Cli {
             Verb::Pg(verb) => commands::pg::run(&common, verb),
             Verb::Backup(verb) => commands::backup::run(&common, verb),
             Verb::Drill(verb) => commands::drill::run(&common, verb),
+            Verb::Restore(arguments) => commands::restore::run(&common, arguments),
             Verb::Store(verb) => commands::store::run(&common, verb),
             Verb::Edge(verb) => commands::edge::run(&common, verb),
             Verb::Unlock(arguments) => commands::unlock::run(&common, arguments),

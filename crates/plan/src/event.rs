@@ -178,6 +178,8 @@ pub enum Event {
     },
     /// What came of a drill (`drill restore`).
     Drill(Drill),
+    /// What came out of a restore of PostgreSQL (`restore`).
+    Restored(Restored),
     /// Something that somebody has to see to (`store status`, `pg status`).
     Alert {
         /// How soon.
@@ -419,6 +421,21 @@ pub struct Backup {
     pub needs: Vec<String>,
     /// A page of the database had a wrong checksum when it was copied.
     pub damaged: bool,
+}
+
+/// A formation of PostgreSQL that a restore made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Restored {
+    /// Its name.
+    pub formation: String,
+    /// The instance that has the data.
+    pub node: String,
+    /// When the last transaction was committed that is there; RFC 3339, UTC. None, where the log had none after the backup.
+    pub last_commit: Option<String>,
+    /// The position in the log up to where it was followed.
+    pub lsn: String,
+    /// How large all databases are, in bytes.
+    pub bytes: u64,
 }
 
 /// How much is in a backup.

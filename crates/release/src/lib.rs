@@ -9,6 +9,7 @@ mod history;
 mod observe;
 mod record;
 mod renew;
+mod restore;
 mod rollback;
 mod switchover;
 mod up;
@@ -20,6 +21,7 @@ pub use drill::{DrillRecord, Drills, drill, drills, end_drill, record_drill};
 pub use history::{Entry, Outcome, history};
 pub use observe::{observe, tell_of_strays};
 pub use renew::renew;
+pub use restore::{Restored, restore};
 pub use rollback::rollback;
 pub use switchover::{postgres_rejoin, postgres_switchover, switchover};
 pub use up::up;
@@ -48,6 +50,8 @@ pub enum ReleaseError {
         "a secret was replaced, and {instance} does not have it yet ({step}): who came with it would be turned away"
     )]
     SecretNotBrought { instance: String, step: String },
+    #[error("no address is left for {0}: destroy formations that are not needed any more")]
+    NoAddress(String),
     #[error("there is nothing to roll back to: {reason}")]
     NothingToRollBackTo { reason: String },
     #[error("{commit} did not become healthy; {serving}")]

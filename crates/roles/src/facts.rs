@@ -6,6 +6,7 @@ use bascule_spec::{Colour, Instance, Platform};
 use serde::{Deserialize, Serialize};
 
 use crate::RoleError;
+use crate::postgres::drill::DRILL;
 
 /// What was read from the world before planning. A role knows nothing else of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,7 +52,8 @@ impl Facts {
     /// Instances of the environment that the platform file names no more. Nothing is done to them.
     pub fn strays(&self, platform: &Platform) -> Vec<&str> {
         let is_named = |name: &str| platform.instances.iter().any(|instance| instance.name == name);
-        self.instances.keys().map(String::as_str).filter(|name| !is_named(name)).collect()
+        // That of a drill goes with the run that made it.
+        self.instances.keys().map(String::as_str).filter(|name| !is_named(name) && *name != DRILL).collect()
     }
 
     pub(crate) fn runs(&self, instance: &Instance) -> bool {

@@ -31,9 +31,11 @@ pub use facts::{ColourRelease, ColourState, Existing, Facts, Releases};
 pub use host::{ClientCertificate, HostFacts, host_up};
 pub use line::ROLE;
 pub use load_balancer::OWN_FRONT_CERTIFICATE;
+pub use postgres::backup::stanza;
 pub use postgres::drill::{DRILL, EPHEMERAL};
+pub use postgres::restore::{Target, beside};
 pub use store::STORE_SHAPE;
 pub use verbs::{
     catch_up, drain, drill, due, due_or_out_of_rotation, health, out_of_rotation, postgres_rejoin, postgres_switchover,
-    prepare, probe, renewal, roll, rotation, service_secrets, switch, switchover, up,
+    prepare, probe, renewal, restore, roll, rotation, service_secrets, switch, switchover, up,
 };

@@ -18,6 +18,7 @@ pub(crate) mod pg;
 pub(crate) mod plan;
 pub(crate) mod redis;
 pub(crate) mod renew;
+pub(crate) mod restore;
 pub(crate) mod rollback;
 pub(crate) mod schema;
 pub(crate) mod secrets;

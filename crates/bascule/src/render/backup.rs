@@ -1,6 +1,6 @@
 //! Backups, collected until the summary.
 
-use bascule_plan::event::{Backup, BackupKind, Drill};
+use bascule_plan::event::{Backup, BackupKind, Drill, Restored};
 use comfy_table::{Attribute, Cell, Color};
 use indicatif::HumanBytes;
 
@@ -65,6 +65,13 @@ pub(super) fn drill(drill: &Drill) -> String {
         text += &format!("; {} of commits would have been lost", seconds(rpo_ms));
     }
     text + "\n"
+}
+
+/// What came out of a restore, as a sentence.
+pub(super) fn restored(restored: &Restored) -> String {
+    let Restored { formation, node, last_commit, lsn, bytes } = restored;
+    let last = last_commit.as_deref().map(time).map_or_else(String::new, |last| format!("; the last commit is of {last} UTC"));
+    format!("restored: the formation {formation} on {node}, up to {lsn}{last}; {} of databases\n", HumanBytes(*bytes))
 }
 
 /// Without what every moment has.

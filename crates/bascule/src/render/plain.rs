@@ -154,6 +154,7 @@ impl Plain {
                 self.backups.window(from, to);
                 None
             }
+            Event::Restored(restored) => Some(backup::restored(restored)),
             Event::Alert { severity, message } => {
                 self.store.alert(*severity, message);
                 None

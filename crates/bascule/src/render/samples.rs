@@ -2,8 +2,8 @@
 
 use bascule_plan::agent::{Evidence, Outcome};
 use bascule_plan::event::{
-    Backup, BackupKind, Drill, Event, Failure, Finding, InstanceStatus, LockStatus, PoolerStatus, PostgresNode,
-    Severity, StoreNode, StoreStatus, Stream, Summary, ThingKind, Verdict,
+    Backup, BackupKind, Drill, Event, Failure, Finding, InstanceStatus, LockStatus, PoolerStatus, PostgresNode, Restored, Severity, StoreNode, StoreStatus,
+    Stream, Summary, ThingKind, Verdict,
 };
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -44,6 +44,13 @@ pub(super) fn one_of_each() -> Vec<Event> {
         Event::DrillCheck { name: "amcheck".into(), passed: true, detail: "every index is sound".into() },
         Event::Drill(drill()),
         Event::RestoreWindow { from: "2026-01-04T02:04:12Z".into(), to: "2026-01-06T10:00:00Z".into() },
+        Event::Restored(Restored {
+            formation: "r1".into(),
+            node: "pg-r1-1".into(),
+            last_commit: Some("2026-01-06T09:40:59.120Z".into()),
+            lsn: "0/5000060".into(),
+            bytes: 1 << 30,
+        }),
         Event::Alert { severity: Severity::Warning, message: "store-3 is away".into() },
         output("two\nlines\n"),
         Event::History {
@@ -99,6 +106,7 @@ pub(super) fn type_of(event: &Event) -> &'static str {
         Event::DrillCheck { .. } => "drill_check",
         Event::Drill(_) => "drill",
         Event::RestoreWindow { .. } => "restore_window",
+        Event::Restored(_) => "restored",
         Event::Alert { .. } => "alert",
         Event::Output { .. } => "output",
         Event::History { .. } => "history",

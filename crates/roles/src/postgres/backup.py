@@ -26,7 +26,6 @@ WAL = f"{DATA}/pg_wal"
 # Of which repository it is known that it has a place for this cluster.
 MARK = "/var/lib/postgresql/.bascule-stanza"
 METRICS = "/var/lib/prometheus/node-exporter/backup.prom"
-STANZA = "main"
 SEGMENT_BYTES = 16 << 20
 # Segments of one name for each 4 GiB of the log: 0x100 of 16 MiB.
 SEGMENTS_A_FILE = 0x100
@@ -69,13 +68,14 @@ class Failed(Refused):
 LOCK_ACQUIRE = 50
 
 
-def command_line(command, *arguments):
+def command_line(command, *arguments, stanza=None):
     """As the user postgres, who may read the secrets. Nothing secret is among the arguments."""
-    return ["runuser", "-u", "postgres", "--", "pgbackrest", f"--stanza={STANZA}", *arguments, command]
+    of = f"--stanza={stanza or repository()['stanza']}"
+    return ["runuser", "-u", "postgres", "--", "pgbackrest", of, *arguments, command]
 
 
-def pgbackrest(command, *arguments, timeout_s=120):
-    line = command_line(command, "--log-level-console=off", "--log-level-stderr=error", *arguments)
+def pgbackrest(command, *arguments, timeout_s=120, stanza=None):
+    line = command_line(command, "--log-level-console=off", "--log-level-stderr=error", *arguments, stanza=stanza)
     # A command takes its parameters last.
     try:
         ended = subprocess.run(line, cwd="/", capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False)
@@ -86,10 +86,12 @@ def pgbackrest(command, *arguments, timeout_s=120):
     return ended.stdout
 
 
-def info(patience_s=30):
-    """What the repository has of this cluster."""
-    found = json.loads(pgbackrest("info", "--output=json", f"--io-timeout={patience_s // 3}", timeout_s=patience_s))
-    told = next((stanza for stanza in found if stanza["name"] == STANZA), None)
+def info(patience_s=30, stanza=None):
+    """What the repository has of this cluster, or of another one."""
+    stanza = stanza or repository()["stanza"]
+    arguments = ("--output=json", f"--io-timeout={patience_s // 3}")
+    found = json.loads(pgbackrest("info", *arguments, timeout_s=patience_s, stanza=stanza))
+    told = next((of for of in found if of["name"] == stanza), None)
     if told is None:
         return {"status": {"code": 1, "message": "missing stanza path"}, "backup": [], "db": [], "archive": []}
     # Whatever else is wrong with it: it cannot be reached, it is encrypted otherwise.
@@ -184,9 +186,13 @@ def segment_name(timeline, number):
     return f"{timeline:08X}{number // SEGMENTS_A_FILE:08X}{number % SEGMENTS_A_FILE:08X}"
 
 
-def of_position(lsn):
+def position(lsn):
     high, low = lsn.split("/")
-    return ((int(high, 16) << 32) + int(low, 16)) // SEGMENT_BYTES
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def of_position(lsn):
+    return position(lsn) // SEGMENT_BYTES
 
 
 class Course:
@@ -227,7 +233,7 @@ def archived(folder):
 
 def pgbackrest_ls(folder):
     line = ["runuser", "-u", "postgres", "--", "pgbackrest", "--log-level-console=off", "--log-level-stderr=error",
-            "--output=json", "--recurse", "--io-timeout=10", "repo-ls", f"archive/{STANZA}/{folder}"]  # fmt: skip
+            "--output=json", "--recurse", "--io-timeout=10", "repo-ls", f"archive/{repository()['stanza']}/{folder}"]  # fmt: skip
     ended = subprocess.run(line, cwd="/", capture_output=True, text=True, errors="replace", timeout=120, check=False)
     if ended.returncode:
         raise Failed("repo-ls", ended.returncode, ended.stderr)
@@ -432,6 +438,27 @@ def stretches(backups, there, course):
     return [(begins, ends) for begins, ends, _ in found]
 
 
+def beyond(kind, target, stanza=None):
+    """Why nothing can be restored to there, as far as the repository tells; nothing, where it can."""
+    sound = [backup for backup in info(stanza=stanza)["backup"] if not backup["error"]]
+    if not sound:
+        return "there is no backup yet"
+    first = sound[0]
+    began = datetime.datetime.fromtimestamp(first["timestamp"]["stop"], datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    too_early = f"the first backup was complete at {began}, {first['lsn']['stop']}: nothing before that can be restored"
+    match kind:
+        case "backup" if target not in [backup["label"] for backup in sound]:
+            return f"there is no backup {target}"
+        case "time":
+            moment = datetime.datetime.fromisoformat(target).timestamp()
+            if moment > time.time():
+                return "that moment is yet to come"
+            return too_early if moment < first["timestamp"]["stop"] else None
+        case "lsn":
+            return too_early if position(target) < position(first["lsn"]["stop"]) else None
+    return None
+
+
 def verify():
     """Reads every file of the repository again; says which are not what they were."""
     line = command_line("verify", "--output=text", "--verbose", "--log-level-console=detail", "--log-level-stderr=error")
@@ -570,12 +597,16 @@ def main():
     match sys.argv[1:]:
         case [verb, ("check" | "apply") as mode] if verb in changes:
             why = changes[verb](mode == "apply")
+        case ["reaches", formation, kind, target]:
+            # What is wrong with it is an answer, too.
+            print(beyond(kind, target, formation) or "", end="")
+            why = None
         case ["now", ("full" | "diff" | "incr") as of]:
             why = now(of)
         case [verb] if verb in looks:
             why = looks[verb]()
         case _:
-            usage = f"usage: backup {'|'.join(changes)} check|apply, backup now full|diff|incr, or backup {'|'.join(looks)}"
+            usage = f"usage: backup {'|'.join(changes)} check|apply, backup now full|diff|incr, or backup reaches STANZA KIND TARGET, or backup {'|'.join(looks)}"
             print(usage, file=sys.stderr)
             return 2
     if why:

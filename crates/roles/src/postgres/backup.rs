@@ -26,8 +26,14 @@ const REPOSITORY: &str = "/etc/pgbackrest/bascule.json";
 const SECRETS: &str = "/etc/pgbackrest/conf.d/secrets.conf";
 
 /// What Postgres gives a piece of its log to. Before there is a way to the repository, and so any backup, it is of use to nobody.
-pub(super) fn archive_command() -> String {
-    format!("test ! -e {SECRETS} || exec pgbackrest --stanza=main archive-push \"%p\"")
+pub(super) fn archive_command(formation: Option<&str>) -> String {
+    let stanza = stanza(formation);
+    format!("test ! -e {SECRETS} || exec pgbackrest --stanza={stanza} archive-push \"%p\"")
+}
+
+/// What pgBackRest calls the backups of a formation. Each has its own: two histories in one place would overwrite each other.
+pub fn stanza(formation: Option<&str>) -> &str {
+    formation.unwrap_or("main")
 }
 
 /// The most of the log that waits for a repository that is away, in bytes. The half of what a standby may keep from going.
@@ -39,7 +45,8 @@ fn queue_max_bytes(postgres: &Postgres) -> u64 {
 pub(super) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Result<Vec<LineItem>, RoleError> {
     let mut group = Group::new("postgres/backup");
     let Some(repository) = Repository::of(platform) else { return Ok(Vec::new()) };
-    repository.steps(&mut group, platform, facts, Backup::WRITER)?;
+    let of = platform.postgres.as_ref().and_then(|postgres| postgres.formation.as_deref());
+    repository.steps(&mut group, platform, facts, Backup::WRITER, of)?;
     group.reach(line::healthy(own));
     let place = backup("stanza", &[SECRETS, REPOSITORY], 300_000);
     group.step("stanza", "have a place in the repository", place);
@@ -82,13 +89,14 @@ impl<'a> Repository<'a> {
         })
     }
 
-    /// The way to it, for an instance that comes as one of its users.
+    /// The way to the backups of a formation, for an instance that comes as one of the repository's users.
     pub(super) fn steps(
         &self,
         group: &mut Group,
         platform: &Platform,
         facts: &Facts,
         user: &str,
+        formation: Option<&str>,
     ) -> Result<(), RoleError> {
         group.step("folder", "make room for settings of pgBackRest", directory(ETC, 0o755));
         group.step("secrets-folder", "make room for its secrets", directory(format!("{ETC}/conf.d"), 0o755));
@@ -98,6 +106,7 @@ impl<'a> Repository<'a> {
         let is_own = self.store.cluster().is_some();
         let config = context! {
             bucket => &self.backup.bucket,
+            stanza => stanza(formation),
             host,
             port,
             region,
@@ -110,7 +119,7 @@ impl<'a> Repository<'a> {
         let config = render("pgbackrest.conf.j2", include_str!("pgbackrest.conf.j2"), config)?;
         group.step("config", "configure pgBackRest", file(CONFIG, 0o644, config));
         let place = format!("{endpoint}/{}", self.backup.bucket);
-        let known = serde_json::json!({ "place": place, "queue_max_bytes": queue_max_bytes });
+        let known = serde_json::json!({ "place": place, "stanza": stanza(formation), "queue_max_bytes": queue_max_bytes });
         group.step("repository", "say where backups are", file(REPOSITORY, 0o644, format!("{known:#}\n")));
         if let Some(accepted) = store::accepting(platform) {
             group.wait_for_the_sake_of(&["key", "secrets"], accepted);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bascule_plan::{Directory, Line, LineItem, Resource, Volume};
 use bascule_spec::{Backup, Instance, Platform, Postgres, Role};
 
-use super::{CREDENTIALS, ETC, HOME, IDENT, backup};
+use super::{CREDENTIALS, ETC, HOME, IDENT, backup, restore};
 use crate::group::{Group, directory, file};
 use crate::line::{self, Making};
 use crate::{Facts, RoleError, common};
@@ -19,8 +19,6 @@ pub const DRILL: &str = "pg-drill";
 /// The key of an instance's configuration that says that it is gone with the run that made it, and its volumes with it.
 pub const EPHEMERAL: &str = "user.bascule.ephemeral";
 const EXPECTED: &str = "/etc/pgbackrest/expected.json";
-const CONFIG: &str = "/etc/postgresql/bascule/restored.conf";
-const HBA: &str = "/etc/postgresql/bascule/restored-hba.conf";
 
 /// Its line: made, and with a way to the repository.
 pub(crate) fn line(platform: &Platform, facts: &Facts) -> Result<Line, RoleError> {
@@ -35,7 +33,7 @@ pub(crate) fn line(platform: &Platform, facts: &Facts) -> Result<Line, RoleError
     let mut items = common::steps(platform, &facts, &own)?;
     items.extend(install(postgres).into_items());
     let mut group = Group::new("drill/repository");
-    repository.steps(&mut group, platform, &facts, Backup::READER)?;
+    repository.steps(&mut group, platform, &facts, Backup::READER, postgres.formation.as_deref())?;
     group.step("expected", "say what has to be there", file(EXPECTED, 0o644, expected(postgres)));
     items.extend(group.into_items());
     // Nobody is waited for: the store knows the key already, or the drill fails.
@@ -70,19 +68,14 @@ fn instance(platform: &Platform) -> Instance {
 fn install(postgres: &Postgres) -> Group {
     let mut group = Group::new("drill/install");
     group.packages("install PostgreSQL and pgBackRest", &super::packages(postgres));
-    group.scripts(&[
-        ("postgres", include_str!("postgres.py")),
-        backup::SCRIPT,
-        ("restore", include_str!("restore.py")),
-    ]);
+    group.scripts(&[("postgres", include_str!("postgres.py")), backup::SCRIPT, restore::SCRIPT]);
     group.step("debian", "keep Debian's own cluster out of the way", super::masked("postgresql.service"));
     let (owner, of) = ("postgres".to_owned(), "postgres".to_owned());
     let data = Resource::Directory(Directory { path: HOME.to_owned(), owner, group: of, mode: 0o755 });
     group.step("data", "let Postgres have its volume", data);
     group.step("settings-folder", "make room for settings", directory(ETC, 0o755));
     group.step("credentials", "make room for passwords", directory(CREDENTIALS, 0o700));
-    group.step("config", "configure Postgres", file(CONFIG, 0o644, include_str!("restored.conf")));
-    group.step("hba", "let in nobody but its own machine", file(HBA, 0o644, include_str!("restored-hba.conf")));
+    restore::steps_of_recovery(&mut group);
     group.step("ident", "say whom the socket vouches for", file(IDENT, 0o644, include_str!("ident.conf")));
     group
 }

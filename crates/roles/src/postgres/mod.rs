@@ -8,9 +8,10 @@
 //! A restart goes by two leases: under the first standbys have their turn, under the second whoever is left, which then hands
 //! over before it stops. Poolers hold queries back meanwhile: see [`pooler`].
 
-mod backup;
+pub(crate) mod backup;
 pub(crate) mod drill;
 pub(crate) mod pooler;
+pub(crate) mod restore;
 
 use std::collections::BTreeMap;
 
@@ -257,7 +258,7 @@ impl Member<'_> {
             // Half of the memory, if every connection sorted twice at once.
             work_kib => (memory_mib * 1024 / 4 / connections_max).max(1024),
             connections_max,
-            archive_command => self.postgres.backup.as_ref().map(|_| backup::archive_command()),
+            archive_command => self.postgres.backup.as_ref().map(|_| backup::archive_command(self.postgres.formation.as_deref())),
             wal_keep_mib => volume_mib / 16,
             wal_slots_mib => volume_mib / 4,
             wal_max_mib => (volume_mib / 16).min(4096),

@@ -34,6 +34,9 @@ BIN = glob.glob("/usr/lib/postgresql/*/bin")[-1:]
 # What it was last started with, beside what Postgres itself says.
 STARTED = f"{HOME}/.bascule-started"
 MONITOR_DB = "pg_auto_failover"
+# What the program `restore` leaves until a formation has begun with it.
+RESTORED = f"{HOME}/.bascule-restored"
+RESTORED_UNIT = "bascule-restored.service"
 PRIMARY = {"single", "wait_primary", "primary", "join_primary", "apply_settings"}
 STABLE = {"single", "primary", "secondary"}
 SCHEMA = """
@@ -188,7 +191,13 @@ def is_made(of):
 
 def clear(of):
     """What a run left that was ended in the middle; there is nothing in it that anybody was told."""
-    for path in (pgdata(of), f"{HOME}/backup", f"{HOME}/.local/share/pg_autoctl", f"{HOME}/.config/pg_autoctl"):
+    for path in (pgdata(of), f"{HOME}/backup"):
+        shutil.rmtree(path, ignore_errors=True)
+    clear_keeper()
+
+
+def clear_keeper():
+    for path in (f"{HOME}/.local/share/pg_autoctl", f"{HOME}/.config/pg_autoctl"):
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -207,8 +216,9 @@ def include(of):
 
 
 def made(of):
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(f"{HOME}/.bascule-making")
+    for path in (f"{HOME}/.bascule-making", RESTORED):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
 
 
 def checksums(of):
@@ -248,7 +258,7 @@ def make_node(of, apply):
             return rejoin_a_new_monitor(of, connection)
         # A unit that is there from before starts by itself as soon as there is a configuration, in the middle of what follows.
         subprocess.run(["systemctl", "stop", UNIT], check=False, timeout=120)
-        if own and own["goal"] in PRIMARY and os.path.exists(f"{pgdata(of)}/PG_VERSION"):
+        if own and own["goal"] in PRIMARY and os.path.exists(f"{pgdata(of)}/PG_VERSION") and not was_restored():
             raise Refused("the monitor has it as the primary, and it has data: it must not begin anew")
         if own:
             # Its data is lost. The monitor gives its place to somebody else before it comes back with nothing.
@@ -260,7 +270,12 @@ def make_node(of, apply):
             " Bring that one up first"
         )
     put(f"{HOME}/.bascule-making", "")
-    clear(of)
+    if was_restored():
+        # It stops in order, and its data is what the formation begins with.
+        subprocess.run(["systemctl", "disable", "--now", RESTORED_UNIT], check=True, timeout=300)
+        clear_keeper()
+    else:
+        clear(of)
     url = f"postgres://autoctl_node@{of['monitor']}:5432/{MONITOR_DB}?sslmode=verify-full&sslrootcert={AUTHORITY}"
     over = threading.Event()
     hasten = threading.Thread(target=checkpoints, args=(of, over), daemon=True)
@@ -269,10 +284,15 @@ def make_node(of, apply):
         autoctl(of, "create", "postgres", "--formation", of["formation"], "--name", of["own"], "--monitor", url, *common(of), timeout_s=6 * 3600)
     finally:
         over.set()
-    if not standby_signal(of):
+    if not standby_signal(of) and not was_restored():
         checksums(of)
     include(of)
     made(of)
+
+
+def was_restored():
+    """The program `restore` brought its data, and it belongs to nobody yet, or did until the formation began with it."""
+    return os.path.exists(RESTORED)
 
 
 def standby_signal(of):

@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 """restore VERB: restores PostgreSQL from the repository, on an instance of its own that sends no log anywhere.
 
+  check|apply     restores what `restore.json` says, for good: a server that belongs to nobody, until the platform file names
+                  its formation, and `postgres make` has it be that one's first node
+  told            tells how far that came
   drill SECONDS   restores the newest backup and all of the log, and looks whether everything is there: the row, too, that the
                   primary wrote at that moment, in seconds since 1970 (`backup canary`)
 """
@@ -37,6 +40,8 @@ DATA = backup.DATA
 EXPECTED = "/etc/pgbackrest/expected.json"
 CONFIG = "/etc/postgresql/bascule/restored.conf"
 LOG = "/var/lib/postgresql/restored.log"
+WANTED = "/etc/postgresql/bascule/restore.json"
+RESTORED_UNIT = postgres.RESTORED_UNIT
 # A drill that the repository or the machine makes impossible says nothing about the backup.
 ENVIRONMENT = 2
 HOURS_S = 3600
@@ -111,6 +116,87 @@ def why_not():
 
 def stop():
     pg("pg_ctl", "stop", "--pgdata", DATA, "--mode", "fast", "--wait", "--timeout", "300", timeout_s=400)
+
+
+# --- for good -------------------------------------------------------------------------------------------------------------
+
+
+def for_good(apply):
+    of, was = wanted(), done()
+    if was and was["wanted"] == of:
+        return None
+    if was:
+        raise Refused(f"something else was restored here ({was['wanted']}): choose another name for the formation, or destroy this one first")
+    if not apply:
+        return "nothing is restored yet"
+    if why := backup.beyond(of["kind"], of["target"]):
+        raise Refused(why)
+    subprocess.run(["systemctl", "disable", "--now", RESTORED_UNIT], check=False, capture_output=True, timeout=300)
+    shutil.rmtree(DATA, ignore_errors=True)
+    restore(lambda _: None, *arguments(of["kind"], of["target"]))
+    start(lambda _: None)
+    found = outcome()
+    stop()
+    clear()
+    subprocess.run(["systemctl", "enable", "--now", RESTORED_UNIT], check=True, capture_output=True, timeout=400)
+    postgres.put(postgres.RESTORED, json.dumps({"wanted": of, **found}))
+    return None
+
+
+def wanted():
+    return json.loads(postgres.read(WANTED))
+
+
+def done():
+    try:
+        return json.loads(postgres.read(postgres.RESTORED))
+    except OSError:
+        return None
+
+
+def arguments(kind, target):
+    """Of `pgbackrest restore`. A backup is restored to its own end."""
+    match kind:
+        case "default":
+            return []
+        case "backup":
+            return ["--type=immediate", "--target-action=promote", f"--set={target}"]
+        case _:
+            return [f"--type={kind}", "--target-action=promote", f"--target={target}"]
+
+
+def outcome():
+    """How far it came: the last commit that is there, and where the new timeline begins."""
+    with contextlib.closing(postgres.local()) as connection:
+        last = postgres.rows(
+            connection,
+            "SELECT to_char(pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),"
+            " substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)",
+        )[0]
+        size = postgres.rows(connection, "SELECT sum(pg_database_size(oid))::bigint FROM pg_database")[0][0]
+    history = postgres.read(f"{DATA}/pg_wal/{last[1]}.history").splitlines()
+    begins = [line.split()[1] for line in history if re.match(r"\s*\d+\s+[0-9A-F]+/", line)]
+    return {"last_commit": last[0], "lsn": begins[-1], "bytes": size}
+
+
+def clear():
+    """What the restore, and the formation of the node that was backed up, left among the settings: none of it is this server's, and the
+    way to the archive that it came from would lead a standby astray."""
+    foreign = ("restore_command", "recovery_target", "archive_mode", "synchronous_standby_names", "primary_conninfo", "primary_slot_name")
+    path = f"{DATA}/postgresql.auto.conf"
+    lines = postgres.read(path).splitlines(keepends=True)
+    postgres.put(path, "".join(line for line in lines if not line.lstrip().startswith(foreign)))
+    path = f"{DATA}/postgresql-auto-failover-standby.conf"
+    if os.path.exists(path):
+        postgres.put(path, "")
+
+
+def told():
+    if not (was := done()):
+        return "nothing was restored here"
+    del was["wanted"]
+    print(json.dumps(was))
+    return None
 
 
 # --- a drill --------------------------------------------------------------------------------------------------------------
@@ -250,12 +336,19 @@ def checksums_are_right(check):
 
 def main():
     match sys.argv[1:]:
+        case [("check" | "apply") as mode]:
+            why = for_good(mode == "apply")
+        case ["told"]:
+            why = told()
         case ["drill", written_s]:
-            why = drill(float(written_s))
+            return 1 if drill(float(written_s)) else 0
         case _:
-            print("usage: restore drill SECONDS", file=sys.stderr)
+            print("usage: restore check|apply|told, or restore drill SECONDS", file=sys.stderr)
             return 2
-    return 1 if why else 0
+    if why:
+        print(why)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ use crate::cli::{Common, Locking};
 use crate::failure::{Exit, Failed};
 use crate::setup::{Access, session_after};
 
-pub(super) use status::primary;
+pub(super) use status::{primary, said};
 
 const STATUS_EXAMPLES: &str = "\
 Examples:

@@ -1,6 +1,7 @@
 //! Backups of PostgreSQL: they are made, go on after a failover, and a repository that is away harms nobody.
 
 mod drill;
+mod restore;
 mod site;
 
 use std::time::{Duration, Instant};

@@ -111,6 +111,25 @@ impl Site {
         formation::wait_until_whole(&self.lab)
     }
 
+    /// Writes the environment's overlay.
+    pub(super) fn change(&self, overlay: &str) {
+        fs::write(Self::folder().join("env/backup.toml"), overlay).unwrap();
+    }
+
+    /// Waits until nobody has to see to anything, whatever the nodes are called. A formation that just begins has no backup yet.
+    pub(super) fn wait_until_well(&self) {
+        let began = Instant::now();
+        loop {
+            let told = formation::status(&self.lab);
+            let alerts = told["alerts"].as_array().unwrap();
+            if told["primary"].is_string() && alerts.iter().all(|alert| alert["message"].as_str().unwrap().contains("backup")) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{told:#}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
     /// What the timer does on the primary.
     pub(super) fn due(&self) {
         let primary = self.primary();
