@@ -176,11 +176,12 @@ def make(apply):
 
 
 def is_made(of):
+    return is_whole(of) and not os.path.exists(f"{HOME}/.bascule-making")
+
+
+def is_whole(of):
     kept = f"{HOME}/.local/share/pg_autoctl{pgdata(of)}/pg_autoctl.state"
     whole = f"{HOME}/.config/pg_autoctl{pgdata(of)}/pg_autoctl.cfg"
-    begun = f"{HOME}/.bascule-making"
-    if os.path.exists(begun):
-        return False
     return os.path.exists(f"{pgdata(of)}/PG_VERSION") and os.path.exists(whole) and (of["kind"] == "monitor" or os.path.exists(kept))
 
 
@@ -210,8 +211,15 @@ def made(of):
 
 
 def checksums(of):
+    """Of a server that is stopped, which pg_autoctl does not wait for."""
     command = ["runuser", "-u", "postgres", "--", f"{BIN[0]}/pg_checksums", "--enable", "--pgdata", pgdata(of)]
-    subprocess.run(command, check=True, capture_output=True)
+    until = time.monotonic() + 60
+    while (ended := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
+        if "already enabled" in ended.stderr:
+            return
+        if time.monotonic() > until:
+            raise Refused(first_line(ended.stderr))
+        time.sleep(1)
 
 
 def make_monitor(of, apply):
@@ -247,7 +255,12 @@ def make_node(of, apply):
         # A unit that is there from before starts by itself as soon as there is a configuration, in the middle of what follows.
         subprocess.run(["systemctl", "stop", UNIT], check=False, timeout=120)
         if own and own["goal"] in PRIMARY and os.path.exists(f"{pgdata(of)}/PG_VERSION"):
-            raise Refused("the monitor has it as the primary, and it has data: it must not begin anew")
+            begun = os.path.exists(f"{HOME}/.bascule-making")
+            if begun and own["reported"] in PRIMARY and is_whole(of):
+                return finish(of)
+            # One that never got beyond its registration was never anybody's primary.
+            if not (begun and own["reported"] == "init"):
+                raise Refused("the monitor has it as the primary, and it has data: it must not begin anew")
         if own:
             # Its data is lost. The monitor gives its place to somebody else before it comes back with nothing.
             rows(connection, "SELECT pgautofailover.remove_node(%s, 5432, true)", own["host"])
@@ -267,6 +280,11 @@ def make_node(of, apply):
         autoctl(of, "create", "postgres", "--name", of["own"], "--monitor", url, *common(of), timeout_s=6 * 3600)
     finally:
         over.set()
+    finish(of)
+
+
+def finish(of):
+    """What a run that was ended in the middle may have left to do."""
     if not standby_signal(of):
         checksums(of)
     include(of)
