@@ -561,8 +561,6 @@ def reload(_apply):
         wait_until_settled(of)
     with contextlib.closing(local()) as connection:
         rows(connection, "SELECT pg_reload_conf()")
-    # By then Postgres says which of them need a restart.
-    time.sleep(1)
 
 
 def started(of):
@@ -574,9 +572,10 @@ def restart_due(of):
         # The first start is none that anybody has to be careful with.
         return os.path.exists(STARTED)
     with contextlib.closing(local()) as connection:
-        # Those of the platform: a node that was promoted says so of settings that only matter to a standby.
-        ours = "SELECT name FROM pg_file_settings WHERE sourcefile = %s"
-        return bool(rows(connection, f"SELECT 1 FROM pg_settings WHERE pending_restart AND name IN ({ours})", f"{ETC}/postgres.conf"))
+        # By the file as it is now: whether Postgres has been told of it does not matter, since the run that was to do that may have
+        # ended before. Of the platform's settings only: a node that was promoted says so of those that only matter to a standby.
+        query = "SELECT 1 FROM pg_file_settings WHERE sourcefile = %s AND NOT applied AND error IS NOT NULL"
+        return bool(rows(connection, query, f"{ETC}/postgres.conf"))
 
 
 def is_primary():
