@@ -720,7 +720,7 @@ def rejoin(apply):
     with contextlib.closing(monitor(of)) as connection:
         known = nodes(connection)
         own = known.get(of["own"])
-        if own and own["reported"] == own["goal"] and own["reported"] in STABLE and own["health"] == 1:
+        if own and own["reported"] == own["goal"] and own["health"] == 1 and (own["reported"] in PRIMARY or follows()):
             return None
         if own and own["goal"] in PRIMARY:
             raise Refused("the monitor has it as the primary: it is the others that would have to follow")
@@ -728,12 +728,10 @@ def rejoin(apply):
             raise Refused("there is no primary that it could follow")
         if not apply:
             return "it is not of the formation as it should be"
-    subprocess.run(["systemctl", "restart", UNIT], check=False, timeout=120)
-    for _ in range(60):
-        time.sleep(1)
-        with contextlib.closing(monitor(of)) as connection:
-            own = nodes(connection).get(of["own"])
-        if own and own["reported"] == own["goal"] == "secondary" and own["health"] == 1:
+    # No keeper rewinds a standby that was promoted behind the monitor's back.
+    if not (own and own["reported"] == "secondary" and is_writable()):
+        subprocess.run(["systemctl", "restart", UNIT], check=False, timeout=120)
+        if found_its_way(of, 60):
             print(f"{of['own']} was rewound")
             return None
     subprocess.run(["systemctl", "stop", UNIT], check=False, timeout=120)
@@ -741,10 +739,37 @@ def rejoin(apply):
     shutil.rmtree(kept, ignore_errors=True)
     # What it has beyond the primary nobody was told; it is kept for a look until the next time.
     os.rename(pgdata(of), kept)
-    why = make_node(of, True)
+    why = make_node(of, True) or keeper(True)
     subprocess.run(["systemctl", "start", UNIT], check=True)
     print(f"{of['own']} was built anew; what it had is in {kept}")
-    return why
+    return why if why or found_its_way(of, 300) else "it does not follow the primary yet"
+
+
+def found_its_way(of, timeout_s):
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        with contextlib.closing(monitor(of)) as connection:
+            own = nodes(connection).get(of["own"])
+        if own and own["reported"] == own["goal"] == "secondary" and own["health"] == 1 and follows():
+            return True
+        time.sleep(1)
+    return False
+
+
+def is_writable():
+    try:
+        return is_primary()
+    except psycopg2.Error:
+        return False
+
+
+def follows():
+    """Whether it hears from a primary: one that was promoted behind the monitor's back is still a healthy standby to that."""
+    try:
+        with contextlib.closing(local()) as connection:
+            return bool(rows(connection, "SELECT 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'"))
+    except psycopg2.Error:
+        return False
 
 
 # --- looks ---------------------------------------------------------------------------------------------------------------
