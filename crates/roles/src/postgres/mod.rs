@@ -66,8 +66,9 @@ pub(crate) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Resul
     if of.is_monitor() {
         groups.push(of.monitor()?);
     } else {
-        groups.extend([of.node()?, of.rolling(), metrics()]);
+        groups.extend([of.node()?, of.rolling(), exporter()]);
     }
+    groups.push(metrics("postgres/state", "PostgreSQL", "postgres", Some("unstick"))?);
     Ok(groups.into_iter().flat_map(Group::into_items).collect())
 }
 
@@ -273,8 +274,24 @@ struct Hba<'a> {
     databases: &'a [Database],
 }
 
+/// What no exporter knows, told to node_exporter every 15 seconds, by a program of the platform's, which does something else before.
+fn metrics(group: &'static str, what: &str, program: &str, before: Option<&str>) -> Result<Group, RoleError> {
+    let mut group = Group::new(group);
+    let unit = |kind: &str| format!("bascule-{program}-metrics.{kind}");
+    let path = |kind: &str| format!("/etc/systemd/system/{}", unit(kind));
+    let context = context! { what, before, program => script_path(program) };
+    let service = render("metrics.service.j2", include_str!("metrics.service.j2"), context.clone())?;
+    group.step("unit", format!("tell node_exporter how {what} is"), file(path("service"), 0o644, service));
+    let timer = render("metrics.timer.j2", include_str!("metrics.timer.j2"), context)?;
+    group.step("every", "say how often", file(path("timer"), 0o644, timer));
+    let inputs = [path("timer"), path("service")];
+    let inputs = [inputs[0].as_str(), inputs[1].as_str()];
+    group.step("timer", "tell it every 15 seconds", running(unit("timer"), &inputs, &[]));
+    Ok(group)
+}
+
 /// An exporter for Prometheus, on loopback.
-fn metrics() -> Group {
+fn exporter() -> Group {
     let mut group = Group::new("postgres/metrics");
     let unit = include_str!("postgres-exporter.service");
     group.step("unit", "have the exporter ask this Postgres", file(EXPORTER_DROP_IN, 0o644, unit));

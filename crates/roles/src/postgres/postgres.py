@@ -831,6 +831,85 @@ def sync():
     }))  # fmt: skip
 
 
+# --- every 15 seconds --------------------------------------------------------------------------------------------------
+
+
+def unstick():
+    """A postmaster that is dead, and whose keeper waits for it for ever, since a dead child that nobody asked for still counts as a
+    process (pg_auto_failover #1166): all is ended, and systemd starts it anew."""
+    of = settings()
+
+    def dead():
+        try:
+            pid = read(f"{pgdata(of)}/postmaster.pid").split()[0]
+            return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0] == "Z" and pid
+        except (OSError, IndexError):
+            return None
+
+    if (found := dead()) and (time.sleep(3) or dead() == found):
+        print(f"the postmaster {found} is dead, and its keeper does not notice: both are started anew")
+        subprocess.run(["systemctl", "kill", "--signal=KILL", UNIT], check=False, timeout=60)
+
+
+METRICS = "/var/lib/prometheus/node-exporter/postgres.prom"
+
+
+def metrics():
+    """For node_exporter. The monitor tells what it knows, and a node what it sees itself: either may be lost."""
+    of, lines = settings(), []
+
+    def tell(name, what, values):
+        lines.extend([f"# HELP bascule_postgres_{name} {what}", f"# TYPE bascule_postgres_{name} gauge"])
+        for labels, value in values:
+            pairs = ",".join(f'{label}="{text}"' for label, text in labels.items())
+            lines.append(f"bascule_postgres_{name}{{{pairs}}} {float(value):.0f}" if pairs else f"bascule_postgres_{name} {float(value):.0f}")
+
+    (of_monitor if of["kind"] == "monitor" else of_node)(of, tell)
+    put(METRICS, "\n".join(lines) + "\n", mode=0o644)
+
+
+def of_monitor(of, tell):
+    try:
+        with contextlib.closing(monitor(of)) as connection:
+            known = nodes(connection).values()
+            poolers = rows(connection, "SELECT name, node, extract(epoch FROM clock_timestamp() - seen)::float8 FROM bascule.pooler")
+    except psycopg2.Error as error:
+        print(first_line(error))
+        return tell("monitor_up", "1 while the monitor answers.", [({}, 0)])
+    tell("monitor_up", "1 while the monitor answers.", [({}, 1)])
+    tell("state", "1 for the state that the node is in.", [({"node": node["name"], "state": node["reported"]}, 1) for node in known])
+    tell("goal", "1 for the state that the node is to be in.", [({"node": node["name"], "state": node["goal"]}, 1) for node in known])
+    tell("healthy", "1 while the monitor finds the node healthy.", [({"node": node["name"]}, node["health"] == 1) for node in known])
+    tell("pooler_uses", "1 for the node that the pooler uses.", [({"pooler": name, "node": node or ""}, 1) for name, node, _ in poolers])
+    tell("pooler_silent_seconds", "Since the pooler told which one.", [({"pooler": name}, seen_s) for name, _, seen_s in poolers])
+
+
+def of_node(of, tell):
+    reachable = False
+    with contextlib.suppress(psycopg2.Error):
+        monitor(of).close()
+        reachable = True
+    tell("monitor_up", "1 while the monitor answers.", [({}, reachable)])
+    try:
+        with contextlib.closing(local()) as connection:
+            standby, names, synchronous, waiting = rows(
+                connection,
+                "SELECT pg_is_in_recovery(), current_setting('synchronous_standby_names'),"
+                " (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')),"
+                " (SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep')",
+            )[0]
+    except psycopg2.Error as error:
+        print(first_line(error))
+        return tell("up", "1 while the node answers.", [({}, 0)])
+    tell("up", "1 while the node answers.", [({}, 1)])
+    tell("writable", "1 while the node may be written to.", [({}, not standby)])
+    if not standby:
+        what = "1 while a commit is on two nodes before it is acknowledged, 0 while it is on this one only."
+        tell("commits_wait", what, [({}, names != "")])
+        tell("synchronous_standbys", "Standbys of which one has to have a commit.", [({}, synchronous)])
+        tell("commits_waiting", "Commits that wait for a standby now.", [({}, waiting)])
+
+
 def first_line(error):
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
@@ -841,7 +920,7 @@ def main():
         "restart-standby": restart_standby, "restart-primary": restart_primary, "noted": noted, "hand-over": hand_over,
         "in-order": in_order, "rejoin": rejoin,
     }  # fmt: skip
-    looks = {"member": member, "status": status, "sync": sync}
+    looks = {"member": member, "status": status, "sync": sync, "metrics": metrics, "unstick": unstick}
     match sys.argv[1:]:
         case [verb, ("check" | "apply") as mode] if verb in changes:
             why = changes[verb](mode == "apply")
