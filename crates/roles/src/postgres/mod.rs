@@ -145,7 +145,7 @@ impl Member<'_> {
         let passwords = self.secrets().into_iter().map(|(name, _)| format!("{CREDENTIALS}/{name}"));
         let reads: Vec<String> = passwords.chain([SETTINGS.to_owned()]).collect();
         let reads: Vec<&str> = reads.iter().map(String::as_str).collect();
-        group.step("passfile", "have it come to others by their passwords", postgres("passfile", &reads, 10_000));
+        group.step("passfile", "have it come to others by their passwords", postgres("passfile", &reads, 60_000));
         Ok(group)
     }
 
@@ -157,7 +157,7 @@ impl Member<'_> {
         group.step("answers", "wait until it answers", wait(answers(), Some(UNIT), 60_000));
         let passwords = [format!("{CREDENTIALS}/monitor"), format!("{CREDENTIALS}/pooler")];
         let reads: Vec<&str> = passwords.iter().map(String::as_str).collect();
-        group.step("record", "let nodes and poolers in", postgres("record", &reads, 30_000));
+        group.step("record", "let nodes and poolers in", postgres("record", &reads, 60_000));
         group.reach(ACCEPTS_NODES.to_owned());
         Ok(group)
     }
@@ -171,7 +171,7 @@ impl Member<'_> {
             group.wait_for_the_sake_of(&["make"], accepts(before));
         }
         group.step("make", "make it a node of the formation", postgres("make", &[SETTINGS], 6 * 3_600_000));
-        group.step("keeper", "say how long it goes on alone", postgres("keeper", &[SETTINGS], 30_000));
+        group.step("keeper", "say how long it goes on alone", postgres("keeper", &[SETTINGS], 60_000));
         let unit = running(UNIT, &[], &[CONFIG, HBA, IDENT, CERTIFICATE]);
         group.step("service", "run Postgres and its keeper", unit);
         group.step("answers", "wait until it answers", wait(answers(), Some(UNIT), 120_000));
@@ -197,7 +197,7 @@ impl Member<'_> {
         }
         group.take(PRIMARY_LEASE);
         group.step("primary", "hand over and restart it, where that is still due", restart("restart-primary"));
-        group.step("noted", "note what it runs with", postgres("noted", &[UNIT_FILE], 10_000));
+        group.step("noted", "note what it runs with", postgres("noted", &[UNIT_FILE], 60_000));
         group.release(PRIMARY_LEASE);
         group
     }

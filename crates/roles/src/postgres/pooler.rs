@@ -99,7 +99,7 @@ pub(crate) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Resul
     let mut service = Group::new("pooler/service");
     let reads = secrets.iter().map(|(name, _)| format!("{CREDENTIALS}/{name}")).chain([SETTINGS.to_owned()]).collect();
     let argv = |mode: &str| vec![script_path("pooler"), "users".to_owned(), mode.to_owned()];
-    let users = Command { argv: argv("apply"), unless: argv("check"), reads, env: BTreeMap::new(), timeout_ms: 10_000 };
+    let users = Command { argv: argv("apply"), unless: argv("check"), reads, env: BTreeMap::new(), timeout_ms: 60_000 };
     service.step("users", "tell it how users prove who they are", Resource::Command(users));
     for node in platform.postgres_nodes() {
         service.wait_for_the_sake_of(&["service", "follower", "write"], accepts(node));
