@@ -55,7 +55,7 @@ test-web: $(WEB)/node_modules/.package-lock.json ## The web app: lint, types and
 test-lab: $(WEB)/node_modules/.package-lock.json ## Levels 3 and 4: real instances under load, and a real browser
 	scripts/test-lab
 
-.PHONY: bench-converge bench-scale bench-cache
+.PHONY: bench-converge bench-scale bench-cache bench-recovery
 bench-converge: ## Ansible and Bascule do the same things on the same instances; ends with the ratios
 	@bench/converge/run
 
@@ -64,6 +64,9 @@ bench-scale: ## Planning, and a run without changes, for 125 to 2,000 instances 
 
 bench-cache: ## An edge out of its cache, and a plain nginx out of a file; ends with the ratio
 	@bench/cache/run
+
+bench-recovery: ## Writes after the primary of PostgreSQL is lost, by our settings and by pg_auto_failover's own; ends with the ratio
+	@bench/recovery/run
 
 .PHONY: fmt
 fmt: $(WEB)/node_modules/.package-lock.json ## Formats everything

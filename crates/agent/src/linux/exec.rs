@@ -1,12 +1,15 @@
 use std::collections::BTreeMap;
-use std::io::{self, PipeReader, Read};
+use std::io::{self, ErrorKind, PipeReader, Read};
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::time::TimeSpec;
 use nix::unistd::Pid;
 
 use crate::system::{Beat, Ending, Exec, Finished, Result, SystemError};
@@ -16,8 +19,8 @@ const OUTPUT_BYTES_MAX: usize = 4096;
 const BEAT_INTERVAL: Duration = Duration::from_secs(5);
 const PAUSE_MIN: Duration = Duration::from_micros(100);
 const PAUSE_MAX: Duration = Duration::from_millis(20);
-/// How long output may still come after the command ended: a daemon it left behind may hold the pipe for ever.
-const DRAIN_MAX: Duration = Duration::from_millis(200);
+/// A pipe holds no more than a MiB: whoever writes faster than it is read must not keep anybody from looking at the clock.
+const READS_MAX: usize = 256;
 
 /// Runs a command with nothing on standard input, in its own process group and in `/`.
 #[expect(clippy::disallowed_methods, reason = "this is where the agent runs programs")]
@@ -36,10 +39,8 @@ pub(super) fn run(exec: &Exec<'_>, beat: Beat<'_>) -> Result<Finished> {
     // The command holds the pipe's other end: as long as it lives, its end here must not.
     drop(command);
 
-    let tail = Arc::new(Tail::default());
-    let collector = Arc::clone(&tail);
-    thread::spawn(move || collector.collect(reader));
-    let ending = wait(&mut child, exec.timeout_ms, &tail, beat).map_err(cannot)?;
+    let mut tail = Tail::of(reader).map_err(cannot)?;
+    let ending = wait(&mut child, exec.timeout_ms, &mut tail, beat).map_err(cannot)?;
     Ok(Finished { ending, output: tail.finish() })
 }
 
@@ -49,11 +50,10 @@ pub(super) fn tool(argv: &[&str], timeout_ms: u64, beat: Beat<'_>) -> Result<Fin
     run(&Exec { argv: &argv, env: &BTreeMap::new(), timeout_ms }, beat)
 }
 
-fn wait(child: &mut Child, timeout_ms: u64, tail: &Tail, beat: Beat<'_>) -> io::Result<Ending> {
+fn wait(child: &mut Child, timeout_ms: u64, tail: &mut Tail, beat: Beat<'_>) -> io::Result<Ending> {
     let began = Instant::now();
     let mut beat_at = BEAT_INTERVAL;
     let mut pause = PAUSE_MIN;
-    let mut closed = false;
     // `try_wait` instead of a thread that waits: the process is not reaped before the group is killed, so its number
     // cannot be another's by then.
     loop {
@@ -70,11 +70,11 @@ fn wait(child: &mut Child, timeout_ms: u64, tail: &Tail, beat: Beat<'_>) -> io::
             beat(&tail.last_line());
             beat_at = elapsed + BEAT_INTERVAL;
         }
-        if closed {
+        if tail.closed {
             thread::sleep(pause);
-        } else if tail.closed_within(pause) {
+        } else if tail.collect_for(pause) {
             // Most programs close their output by ending: look again at once.
-            (closed, pause) = (true, PAUSE_MIN);
+            pause = PAUSE_MIN;
             continue;
         }
         pause = (pause * 2).min(PAUSE_MAX);
@@ -89,55 +89,66 @@ fn kill_group(child: &mut Child) -> io::Result<()> {
 }
 
 /// The end of what a command printed.
-#[derive(Default)]
 struct Tail {
-    state: Mutex<TailState>,
-    closed: Condvar,
-}
-
-#[derive(Default)]
-struct TailState {
+    reader: PipeReader,
     bytes: Vec<u8>,
+    /// Nothing more can come.
     closed: bool,
 }
 
 impl Tail {
-    fn collect(&self, mut reader: PipeReader) {
+    /// Of a pipe, from which nothing is waited for.
+    fn of(reader: PipeReader) -> io::Result<Self> {
+        fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        Ok(Self { reader, bytes: Vec::new(), closed: false })
+    }
+
+    /// Takes what is there.
+    fn collect(&mut self) {
         let mut buffer = [0; 4096];
-        // An error ends it like the end itself: what was read until then is what there is.
-        while let Ok(count @ 1..) = reader.read(&mut buffer) {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.bytes.extend_from_slice(&buffer[..count]);
-            let len = state.bytes.len();
-            if len > 2 * OUTPUT_BYTES_MAX {
-                let cut = whole_line_from(&state.bytes, len - OUTPUT_BYTES_MAX);
-                state.bytes.drain(..cut);
+        for _ in 0..READS_MAX {
+            match self.reader.read(&mut buffer) {
+                Ok(count @ 1..) => {
+                    self.bytes.extend_from_slice(&buffer[..count]);
+                    let len = self.bytes.len();
+                    if len > 2 * OUTPUT_BYTES_MAX {
+                        let cut = whole_line_from(&self.bytes, len - OUTPUT_BYTES_MAX);
+                        self.bytes.drain(..cut);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // An error ends it like the end itself: what was read until then is what there is.
+                Ok(0) | Err(_) => {
+                    self.closed = true;
+                    return;
+                }
             }
         }
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.closed.notify_all();
+    }
+
+    /// Takes what comes, as soon as something does, or after so long; says whether nothing more can come.
+    fn collect_for(&mut self, limit: Duration) -> bool {
+        let mut readable = [PollFd::new(self.reader.as_fd(), PollFlags::POLLIN)];
+        // Whether it waited makes no difference to what is there.
+        let _ = ppoll(&mut readable, Some(TimeSpec::from_duration(limit)), None);
+        self.collect();
+        self.closed
     }
 
     /// The last line that is whole.
     fn last_line(&self) -> String {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = String::from_utf8_lossy(&state.bytes);
+        let text = String::from_utf8_lossy(&self.bytes);
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
     }
 
-    /// Waits until nothing more can come, at most so long; says whether that is so.
-    fn closed_within(&self, limit: Duration) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.closed.wait_timeout_while(state, limit, |state| !state.closed);
-        waited.unwrap_or_else(PoisonError::into_inner).0.closed
-    }
-
-    fn finish(&self) -> String {
-        self.closed_within(DRAIN_MAX);
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let cut = whole_line_from(&state.bytes, state.bytes.len().saturating_sub(OUTPUT_BYTES_MAX));
-        String::from_utf8_lossy(&state.bytes[cut..]).into_owned()
+    /// What a command that has ended printed is in the pipe by now, all of it, however late this process gets to read it. A daemon
+    /// that it left behind may hold the pipe for ever: nobody waits for that.
+    fn finish(mut self) -> String {
+        self.collect();
+        let cut = whole_line_from(&self.bytes, self.bytes.len().saturating_sub(OUTPUT_BYTES_MAX));
+        String::from_utf8_lossy(&self.bytes[cut..]).into_owned()
     }
 }
 

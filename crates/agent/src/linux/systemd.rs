@@ -18,7 +18,9 @@ pub(super) fn units(names: &[&str]) -> Result<Vec<UnitStatus>> {
         argv.extend(some);
         let finished = tool(&argv, ASK_TIMEOUT_MS, &mut |_| ())?;
         let parsed = parse_show(&finished.output);
-        if !finished.success() || parsed.len() != some.len() {
+        // Every unit has a state, one that does not exist, too: nothing is made of an answer that has none.
+        let is_whole = parsed.len() == some.len() && parsed.iter().all(|unit| !unit.active.is_empty());
+        if !finished.success() || !is_whole {
             let Finished { ending, output } = finished;
             return Err(SystemError::NoAnswer { program: "systemctl show".to_owned(), ending, output });
         }

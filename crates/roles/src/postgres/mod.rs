@@ -87,8 +87,9 @@ pub(crate) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Resul
     if of.is_monitor() {
         groups.push(of.monitor()?);
     } else {
-        groups.extend([of.node()?, of.rolling(), metrics()]);
+        groups.extend([of.node()?, of.rolling(), exporter()]);
     }
+    groups.push(metrics("postgres/state", "PostgreSQL", "postgres", Some("unstick"))?);
     let mut items: Vec<LineItem> = groups.into_iter().flat_map(Group::into_items).collect();
     if !of.is_monitor() {
         items.extend(backup::steps(platform, facts, own)?);
@@ -160,7 +161,7 @@ impl Member<'_> {
         let passwords = self.secrets().into_iter().map(|(name, _)| format!("{CREDENTIALS}/{name}"));
         let reads: Vec<String> = passwords.chain([SETTINGS.to_owned()]).collect();
         let reads: Vec<&str> = reads.iter().map(String::as_str).collect();
-        group.step("passfile", "have it come to others by their passwords", postgres("passfile", &reads, 10_000));
+        group.step("passfile", "have it come to others by their passwords", postgres("passfile", &reads, 60_000));
         Ok(group)
     }
 
@@ -172,7 +173,7 @@ impl Member<'_> {
         group.step("answers", "wait until it answers", wait(answers(), Some(UNIT), 60_000));
         let passwords = [format!("{CREDENTIALS}/monitor"), format!("{CREDENTIALS}/pooler")];
         let reads: Vec<&str> = passwords.iter().map(String::as_str).collect();
-        group.step("record", "let nodes and poolers in", postgres("record", &reads, 30_000));
+        group.step("record", "let nodes and poolers in", postgres("record", &reads, 60_000));
         group.reach(ACCEPTS_NODES.to_owned());
         Ok(group)
     }
@@ -186,7 +187,7 @@ impl Member<'_> {
             group.wait_for_the_sake_of(&["make"], accepts(before));
         }
         group.step("make", "make it a node of the formation", postgres("make", &[SETTINGS], 6 * 3_600_000));
-        group.step("keeper", "say how long it goes on alone", postgres("keeper", &[SETTINGS], 30_000));
+        group.step("keeper", "say how long it goes on alone", postgres("keeper", &[SETTINGS], 60_000));
         let unit = running(UNIT, &[], &[CONFIG, HBA, IDENT, CERTIFICATE]);
         group.step("service", "run Postgres and its keeper", unit);
         group.step("answers", "wait until it answers", wait(answers(), Some(UNIT), 120_000));
@@ -212,7 +213,7 @@ impl Member<'_> {
         }
         group.take(PRIMARY_LEASE);
         group.step("primary", "hand over and restart it, where that is still due", restart("restart-primary"));
-        group.step("noted", "note what it runs with", postgres("noted", &[UNIT_FILE], 10_000));
+        group.step("noted", "note what it runs with", postgres("noted", &[UNIT_FILE], 60_000));
         group.release(PRIMARY_LEASE);
         group
     }
@@ -291,8 +292,24 @@ struct Hba<'a> {
     databases: &'a [Database],
 }
 
+/// What no exporter knows, told to node_exporter every 15 seconds, by a program of the platform's, which does something else before.
+fn metrics(group: &'static str, what: &str, program: &str, before: Option<&str>) -> Result<Group, RoleError> {
+    let mut group = Group::new(group);
+    let unit = |kind: &str| format!("bascule-{program}-metrics.{kind}");
+    let path = |kind: &str| format!("/etc/systemd/system/{}", unit(kind));
+    let context = context! { what, before, program => script_path(program) };
+    let service = render("metrics.service.j2", include_str!("metrics.service.j2"), context.clone())?;
+    group.step("unit", format!("tell node_exporter how {what} is"), file(path("service"), 0o644, service));
+    let timer = render("metrics.timer.j2", include_str!("metrics.timer.j2"), context)?;
+    group.step("every", "say how often", file(path("timer"), 0o644, timer));
+    let inputs = [path("timer"), path("service")];
+    let inputs = [inputs[0].as_str(), inputs[1].as_str()];
+    group.step("timer", "tell it every 15 seconds", running(unit("timer"), &inputs, &[]));
+    Ok(group)
+}
+
 /// An exporter for Prometheus, on loopback.
-fn metrics() -> Group {
+fn exporter() -> Group {
     let mut group = Group::new("postgres/metrics");
     let unit = include_str!("postgres-exporter.service");
     group.step("unit", "have the exporter ask this Postgres", file(EXPORTER_DROP_IN, 0o644, unit));

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""pooler first|follow|write|ready, or pooler users check|apply: has the PgBouncer beside it use the node that may be written to, and no other.
+"""pooler first|follow|write|ready|metrics, or pooler users check|apply: has the PgBouncer beside it use the node that may be written to, and no other.
 
 The monitor announces each change of a state, and is asked twice a second besides. When it takes the primary's place away, the
 pooler first leaves that node: queries wait, clients that are in the middle of one lose their connection (nobody can know what
@@ -40,6 +40,9 @@ USERS = "/var/lib/pgbouncer/users.txt"
 HEALTH_PORT, HUNG_S = 6433, 2
 # Where the pooler itself writes a row now and then.
 CANARY = "postgres"
+# Its age is how long ago one was kept.
+KEPT = "/var/lib/pgbouncer/kept"
+METRICS = "/var/lib/prometheus/node-exporter/pooler.prom"
 
 
 def settings():
@@ -398,8 +401,8 @@ def verifier(user, password):
     return f"SCRAM-SHA-256$4096:{text(salt)}${text(hashlib.sha256(client).digest())}:{text(server)}"
 
 
-def write():
-    """Whether a write through the pool is kept: one that Postgres only has on one node, contrary to what it should, is not."""
+def lost():
+    """Why a write through the pool is not kept, if so: one that Postgres only has on one node, contrary to what it should, is not."""
     of = settings()
     try:
         connection = psycopg2.connect(
@@ -414,9 +417,36 @@ def write():
                 (of["own"],),
             )
     except psycopg2.Error as error:
-        sys.exit(first_line(error))
-    if warnings := [notice for notice in connection.notices if notice.startswith("WARNING")]:
-        sys.exit(warnings[0].strip())
+        return first_line(error)
+    warnings = [notice.strip() for notice in connection.notices if notice.startswith("WARNING")]
+    return warnings[0] if warnings else None
+
+
+def write():
+    if why := lost():
+        sys.exit(why)
+
+
+def metrics():
+    """For node_exporter: a write all the way. PgBouncer may answer its health check and have no way to the primary."""
+    began = time.time()
+    if why := lost():
+        say(why)
+    else:
+        with open(KEPT, "w", encoding="utf-8"):
+            os.utime(KEPT)
+    last = os.stat(KEPT).st_mtime if os.path.exists(KEPT) else 0
+    told = [
+        ("writes", "1 while a write through the pooler is kept.", int(why is None)),
+        ("write_seconds", "How long the last try took.", f"{time.time() - began:.3f}"),
+        ("last_write_timestamp_seconds", "When the last write was kept.", f"{last:.0f}"),
+    ]
+    with open(f"{METRICS}.new", "w", encoding="utf-8") as file:
+        for name, what, value in told:
+            name = f"bascule_pooler_{name}"
+            file.write(f"# HELP {name} {what}\n# TYPE {name} gauge\n{name} {value}\n")
+    os.chmod(f"{METRICS}.new", 0o644)
+    os.rename(f"{METRICS}.new", METRICS)
 
 
 def ready():
@@ -445,8 +475,10 @@ if __name__ == "__main__":
             write()
         case ["ready"]:
             ready()
+        case ["metrics"]:
+            metrics()
         case ["users", ("check" | "apply") as mode]:
             users(mode == "apply")
         case _:
-            print("usage: pooler first|follow|write|ready, or pooler users check|apply", file=sys.stderr)
+            print("usage: pooler first|follow|write|ready|metrics, or pooler users check|apply", file=sys.stderr)
             sys.exit(2)

@@ -12,7 +12,7 @@ use bascule_plan::{Command, LineItem, Probe, Resource};
 use bascule_spec::{Instance, Platform, Postgres};
 use minijinja::context;
 
-use super::{accepts, migrator, monitor_address, nodes, passwords};
+use super::{accepts, metrics, migrator, monitor_address, nodes, passwords};
 use crate::group::{Group, directory, file, running, script_path, secret_file, wait};
 use crate::template::render;
 use crate::{Facts, RoleError, certificates};
@@ -99,7 +99,7 @@ pub(crate) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Resul
     let mut service = Group::new("pooler/service");
     let reads = secrets.iter().map(|(name, _)| format!("{CREDENTIALS}/{name}")).chain([SETTINGS.to_owned()]).collect();
     let argv = |mode: &str| vec![script_path("pooler"), "users".to_owned(), mode.to_owned()];
-    let users = Command { argv: argv("apply"), unless: argv("check"), reads, env: BTreeMap::new(), timeout_ms: 10_000 };
+    let users = Command { argv: argv("apply"), unless: argv("check"), reads, env: BTreeMap::new(), timeout_ms: 60_000 };
     service.step("users", "tell it how users prove who they are", Resource::Command(users));
     for node in platform.postgres_nodes() {
         service.wait_for_the_sake_of(&["service", "follower", "write"], accepts(node));
@@ -115,11 +115,12 @@ pub(crate) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Resul
     service.release(LEASE);
     service.reach(accepts_users(own));
 
-    let mut metrics = Group::new("pooler/metrics");
+    let mut exporter = Group::new("pooler/metrics");
     let unit = include_str!("pgbouncer-exporter.service");
-    metrics.step("unit", "have the exporter ask this PgBouncer", file(EXPORTER_DROP_IN, 0o644, unit));
-    metrics.step("service", "run the exporter", running(EXPORTER_UNIT, &[EXPORTER_DROP_IN], &[]));
-    Ok([install, service, metrics].into_iter().flat_map(Group::into_items).collect())
+    exporter.step("unit", "have the exporter ask this PgBouncer", file(EXPORTER_DROP_IN, 0o644, unit));
+    exporter.step("service", "run the exporter", running(EXPORTER_UNIT, &[EXPORTER_DROP_IN], &[]));
+    let writes = metrics("pooler/writes", "writing through the pooler", "pooler", None)?;
+    Ok([install, service, exporter, writes].into_iter().flat_map(Group::into_items).collect())
 }
 
 fn settings(platform: &Platform, facts: &Facts, postgres: &Postgres, own: &Instance) -> Result<String, RoleError> {

@@ -181,11 +181,12 @@ def make(apply):
 
 
 def is_made(of):
+    return is_whole(of) and not os.path.exists(f"{HOME}/.bascule-making")
+
+
+def is_whole(of):
     kept = f"{HOME}/.local/share/pg_autoctl{pgdata(of)}/pg_autoctl.state"
     whole = f"{HOME}/.config/pg_autoctl{pgdata(of)}/pg_autoctl.cfg"
-    begun = f"{HOME}/.bascule-making"
-    if os.path.exists(begun):
-        return False
     return os.path.exists(f"{pgdata(of)}/PG_VERSION") and os.path.exists(whole) and (of["kind"] == "monitor" or os.path.exists(kept))
 
 
@@ -222,8 +223,15 @@ def made(of):
 
 
 def checksums(of):
+    """Of a server that is stopped, which pg_autoctl does not wait for."""
     command = ["runuser", "-u", "postgres", "--", f"{BIN[0]}/pg_checksums", "--enable", "--pgdata", pgdata(of)]
-    subprocess.run(command, check=True, capture_output=True)
+    until = time.monotonic() + 60
+    while (ended := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
+        if "already enabled" in ended.stderr:
+            return
+        if time.monotonic() > until:
+            raise Refused(first_line(ended.stderr))
+        time.sleep(1)
 
 
 def make_monitor(of, apply):
@@ -258,8 +266,13 @@ def make_node(of, apply):
             return rejoin_a_new_monitor(of, connection)
         # A unit that is there from before starts by itself as soon as there is a configuration, in the middle of what follows.
         subprocess.run(["systemctl", "stop", UNIT], check=False, timeout=120)
-        if own and own["goal"] in PRIMARY and os.path.exists(f"{pgdata(of)}/PG_VERSION") and not was_restored():
-            raise Refused("the monitor has it as the primary, and it has data: it must not begin anew")
+        if own and own["goal"] in PRIMARY and os.path.exists(f"{pgdata(of)}/PG_VERSION"):
+            begun = os.path.exists(f"{HOME}/.bascule-making")
+            if begun and own["reported"] in PRIMARY and is_whole(of):
+                return finish(of)
+            # One that never got beyond its registration was never anybody's primary.
+            if not (begun and own["reported"] == "init") and not was_restored():
+                raise Refused("the monitor has it as the primary, and it has data: it must not begin anew")
         if own:
             # Its data is lost. The monitor gives its place to somebody else before it comes back with nothing.
             rows(connection, "SELECT pgautofailover.remove_node(%s, 5432, true)", own["host"])
@@ -284,7 +297,12 @@ def make_node(of, apply):
         autoctl(of, "create", "postgres", "--formation", of["formation"], "--name", of["own"], "--monitor", url, *common(of), timeout_s=6 * 3600)
     finally:
         over.set()
-    if not standby_signal(of) and not was_restored():
+    finish(of)
+
+
+def finish(of):
+    """What a run that was ended in the middle may have left to do."""
+    if not standby_signal(of):
         checksums(of)
     include(of)
     made(of)
@@ -574,8 +592,6 @@ def reload(_apply):
         wait_until_settled(of)
     with contextlib.closing(local()) as connection:
         rows(connection, "SELECT pg_reload_conf()")
-    # By then Postgres says which of them need a restart.
-    time.sleep(1)
 
 
 def started(of):
@@ -587,9 +603,10 @@ def restart_due(of):
         # The first start is none that anybody has to be careful with.
         return os.path.exists(STARTED)
     with contextlib.closing(local()) as connection:
-        # Those of the platform: a node that was promoted says so of settings that only matter to a standby.
-        ours = "SELECT name FROM pg_file_settings WHERE sourcefile = %s"
-        return bool(rows(connection, f"SELECT 1 FROM pg_settings WHERE pending_restart AND name IN ({ours})", f"{ETC}/postgres.conf"))
+        # By the file as it is now: whether Postgres has been told of it does not matter, since the run that was to do that may have
+        # ended before. Of the platform's settings only: a node that was promoted says so of those that only matter to a standby.
+        query = "SELECT 1 FROM pg_file_settings WHERE sourcefile = %s AND NOT applied AND error IS NOT NULL"
+        return bool(rows(connection, query, f"{ETC}/postgres.conf"))
 
 
 def is_primary():
@@ -734,7 +751,7 @@ def rejoin(apply):
     with contextlib.closing(monitor(of)) as connection:
         known = nodes(connection)
         own = known.get(of["own"])
-        if own and own["reported"] == own["goal"] and own["reported"] in STABLE and own["health"] == 1:
+        if own and own["reported"] == own["goal"] and own["health"] == 1 and (own["reported"] in PRIMARY or follows()):
             return None
         if own and own["goal"] in PRIMARY:
             raise Refused("the monitor has it as the primary: it is the others that would have to follow")
@@ -742,12 +759,10 @@ def rejoin(apply):
             raise Refused("there is no primary that it could follow")
         if not apply:
             return "it is not of the formation as it should be"
-    subprocess.run(["systemctl", "restart", UNIT], check=False, timeout=120)
-    for _ in range(60):
-        time.sleep(1)
-        with contextlib.closing(monitor(of)) as connection:
-            own = nodes(connection).get(of["own"])
-        if own and own["reported"] == own["goal"] == "secondary" and own["health"] == 1:
+    # No keeper rewinds a standby that was promoted behind the monitor's back.
+    if not (own and own["reported"] == "secondary" and is_writable()):
+        subprocess.run(["systemctl", "restart", UNIT], check=False, timeout=120)
+        if found_its_way(of, 60):
             print(f"{of['own']} was rewound")
             return None
     subprocess.run(["systemctl", "stop", UNIT], check=False, timeout=120)
@@ -755,10 +770,37 @@ def rejoin(apply):
     shutil.rmtree(kept, ignore_errors=True)
     # What it has beyond the primary nobody was told; it is kept for a look until the next time.
     os.rename(pgdata(of), kept)
-    why = make_node(of, True)
+    why = make_node(of, True) or keeper(True)
     subprocess.run(["systemctl", "start", UNIT], check=True)
     print(f"{of['own']} was built anew; what it had is in {kept}")
-    return why
+    return why if why or found_its_way(of, 300) else "it does not follow the primary yet"
+
+
+def found_its_way(of, timeout_s):
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        with contextlib.closing(monitor(of)) as connection:
+            own = nodes(connection).get(of["own"])
+        if own and own["reported"] == own["goal"] == "secondary" and own["health"] == 1 and follows():
+            return True
+        time.sleep(1)
+    return False
+
+
+def is_writable():
+    try:
+        return is_primary()
+    except psycopg2.Error:
+        return False
+
+
+def follows():
+    """Whether it hears from a primary: one that was promoted behind the monitor's back is still a healthy standby to that."""
+    try:
+        with contextlib.closing(local()) as connection:
+            return bool(rows(connection, "SELECT 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'"))
+    except psycopg2.Error:
+        return False
 
 
 # --- looks ---------------------------------------------------------------------------------------------------------------
@@ -820,6 +862,85 @@ def sync():
     }))  # fmt: skip
 
 
+# --- every 15 seconds --------------------------------------------------------------------------------------------------
+
+
+def unstick():
+    """A postmaster that is dead, and whose keeper waits for it for ever, since a dead child that nobody asked for still counts as a
+    process (pg_auto_failover #1166): all is ended, and systemd starts it anew."""
+    of = settings()
+
+    def dead():
+        try:
+            pid = read(f"{pgdata(of)}/postmaster.pid").split()[0]
+            return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0] == "Z" and pid
+        except (OSError, IndexError):
+            return None
+
+    if (found := dead()) and (time.sleep(3) or dead() == found):
+        print(f"the postmaster {found} is dead, and its keeper does not notice: both are started anew")
+        subprocess.run(["systemctl", "kill", "--signal=KILL", UNIT], check=False, timeout=60)
+
+
+METRICS = "/var/lib/prometheus/node-exporter/postgres.prom"
+
+
+def metrics():
+    """For node_exporter. The monitor tells what it knows, and a node what it sees itself: either may be lost."""
+    of, lines = settings(), []
+
+    def tell(name, what, values):
+        lines.extend([f"# HELP bascule_postgres_{name} {what}", f"# TYPE bascule_postgres_{name} gauge"])
+        for labels, value in values:
+            pairs = ",".join(f'{label}="{text}"' for label, text in labels.items())
+            lines.append(f"bascule_postgres_{name}{{{pairs}}} {float(value):.0f}" if pairs else f"bascule_postgres_{name} {float(value):.0f}")
+
+    (of_monitor if of["kind"] == "monitor" else of_node)(of, tell)
+    put(METRICS, "\n".join(lines) + "\n", mode=0o644)
+
+
+def of_monitor(of, tell):
+    try:
+        with contextlib.closing(monitor(of)) as connection:
+            known = nodes(connection).values()
+            poolers = rows(connection, "SELECT name, node, extract(epoch FROM clock_timestamp() - seen)::float8 FROM bascule.pooler")
+    except psycopg2.Error as error:
+        print(first_line(error))
+        return tell("monitor_up", "1 while the monitor answers.", [({}, 0)])
+    tell("monitor_up", "1 while the monitor answers.", [({}, 1)])
+    tell("state", "1 for the state that the node is in.", [({"node": node["name"], "state": node["reported"]}, 1) for node in known])
+    tell("goal", "1 for the state that the node is to be in.", [({"node": node["name"], "state": node["goal"]}, 1) for node in known])
+    tell("healthy", "1 while the monitor finds the node healthy.", [({"node": node["name"]}, node["health"] == 1) for node in known])
+    tell("pooler_uses", "1 for the node that the pooler uses.", [({"pooler": name, "node": node or ""}, 1) for name, node, _ in poolers])
+    tell("pooler_silent_seconds", "Since the pooler told which one.", [({"pooler": name}, seen_s) for name, _, seen_s in poolers])
+
+
+def of_node(of, tell):
+    reachable = False
+    with contextlib.suppress(psycopg2.Error):
+        monitor(of).close()
+        reachable = True
+    tell("monitor_up", "1 while the monitor answers.", [({}, reachable)])
+    try:
+        with contextlib.closing(local()) as connection:
+            standby, names, synchronous, waiting = rows(
+                connection,
+                "SELECT pg_is_in_recovery(), current_setting('synchronous_standby_names'),"
+                " (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum')),"
+                " (SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep')",
+            )[0]
+    except psycopg2.Error as error:
+        print(first_line(error))
+        return tell("up", "1 while the node answers.", [({}, 0)])
+    tell("up", "1 while the node answers.", [({}, 1)])
+    tell("writable", "1 while the node may be written to.", [({}, not standby)])
+    if not standby:
+        what = "1 while a commit is on two nodes before it is acknowledged, 0 while it is on this one only."
+        tell("commits_wait", what, [({}, names != "")])
+        tell("synchronous_standbys", "Standbys of which one has to have a commit.", [({}, synchronous)])
+        tell("commits_waiting", "Commits that wait for a standby now.", [({}, waiting)])
+
+
 def first_line(error):
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
@@ -830,7 +951,7 @@ def main():
         "restart-standby": restart_standby, "restart-primary": restart_primary, "noted": noted, "hand-over": hand_over,
         "in-order": in_order, "rejoin": rejoin,
     }  # fmt: skip
-    looks = {"member": member, "status": status, "sync": sync}
+    looks = {"member": member, "status": status, "sync": sync, "metrics": metrics, "unstick": unstick}
     match sys.argv[1:]:
         case [verb, ("check" | "apply") as mode] if verb in changes:
             why = changes[verb](mode == "apply")

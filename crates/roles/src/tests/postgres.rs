@@ -92,6 +92,30 @@ fn a_primary_that_sees_nobody_ends_before_another_one_can_be_promoted() {
     }
 }
 
+/// As `src/monitor` of 2.2 has them; the bench holds them against the monitor's own word.
+#[test]
+fn safe_is_what_pg_auto_failover_does_by_itself() {
+    let mut platform = with_services(platform(Topology::MultiInstance, 2, &[2]));
+    platform.postgres.as_mut().unwrap().detection = FailoverDetection::Safe;
+    let plan = up(&platform, &running(&platform)).unwrap();
+    let config = text(&plan, "pg-monitor", "/etc/postgresql/bascule/postgres.conf");
+    let own = [
+        ("health_check_period", 5_000),
+        ("health_check_timeout", 5_000),
+        ("health_check_max_retries", 2),
+        ("health_check_retry_delay", 2_000),
+        ("node_considered_unhealthy_timeout", 20_000),
+        ("primary_demote_timeout", 30_000),
+    ];
+    for (name, value) in own {
+        assert_eq!(setting(&config, name), value, "{name}");
+    }
+    assert_eq!(config.matches("pgautofailover.").count(), own.len());
+    assert!(
+        text(&plan, "pg-1", "/etc/postgresql/bascule/settings.json").contains("\"network_partition_timeout_s\": 20")
+    );
+}
+
 #[test]
 fn nodes_join_one_after_the_other_and_poolers_wait_for_all_of_them() {
     let platform = with_services(platform(Topology::MultiInstance, 2, &[2]));

@@ -1,7 +1,10 @@
 """A ledger outside the platform: inserts rows through the pool until it is killed, and knows which were acknowledged.
 
     ledger.py write PLACE RUN CLIENTS [SETTING…]     standard input is the password; SETTING is set in each transaction
-    ledger.py read PLACE RUN FILE                    compares what write has printed with what is there
+    ledger.py read PLACE FILE [FILE…]                compares what write has printed with what is there
+
+The first FILE is of who came through the pool. The others are of somebody on each node, past all poolers, from before that until
+after it: they tell whether two nodes were written to at one time.
 
 A line of JSON for each insert: its name, when it was begun and answered (seconds), the timeline it was written on, and the error where
 it was not acknowledged. A COMMIT that says WARNING ("canceled waiting for synchronous replication") is none: the row may be lost with
@@ -83,21 +86,30 @@ def write(place, run, clients, settings):
         time.sleep(1)
 
 
-def read(place, run, path):
-    """How many were acknowledged, which of them are lost, what errors there were, and whether two nodes were written to at one time."""
-    password = sys.stdin.readline().strip()
+def lines_of(path):
     with open(path) as file:
         # The last line may have been cut when it was killed.
-        lines = [json.loads(line) for line in file if line.endswith("}\n")]
+        lines = (line for line in file if line.startswith("{") and line.endswith("}\n"))
+        return [json.loads(line) for line in lines]
+
+
+def read(place, path, others):
+    """How many were acknowledged, which of them are lost, what errors there were, and whether two nodes were written to at one time."""
+    password = sys.stdin.readline().strip()
+    lines = lines_of(path)
     written = [line for line in lines if "name" in line]
+    began = min((line["began"] for line in written), default=0)
+    past_poolers = [line for other in others for line in lines_of(other) if line.get("began", 0) >= began]
     acknowledged = [line for line in written if "error" not in line]
+    at_nodes = [line for line in past_poolers if "error" not in line]
     connection = connect(place, password)
     with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT name FROM ledger WHERE name LIKE %s", (f"{run}-%",))
+        cursor.execute("SELECT name FROM ledger")
         there = {name for (name,) in cursor.fetchall()}
     # Whoever begins after an answer from a newer timeline must not get one from an older.
     newest, backwards = 0, []
-    answers = sorted([(line["at"], 0, line) for line in acknowledged] + [(line["began"], 1, line) for line in acknowledged], key=lambda event: event[:2])
+    answered = acknowledged + at_nodes
+    answers = sorted([(line["at"], 0, line) for line in answered] + [(line["began"], 1, line) for line in answered], key=lambda event: event[:2])
     for _, begins, line in answers:
         if begins and line["timeline"] < newest:
             backwards.append(line["name"])
@@ -106,7 +118,8 @@ def read(place, run, path):
     times = sorted(line["at"] for line in acknowledged)
     print(json.dumps({
         "acknowledged": len(acknowledged),
-        "lost": [line["name"] for line in acknowledged if line["name"] not in there],
+        "at_nodes": len(at_nodes),
+        "lost": [line["name"] for line in answered if line["name"] not in there],
         "errors": Counter(line["error"].splitlines()[0] for line in written if "error" in line),
         "timelines": sorted({line["timeline"] for line in acknowledged}),
         "backwards": backwards,
@@ -118,5 +131,5 @@ def read(place, run, path):
 match sys.argv[1:]:
     case ["write", place, run, clients, *settings]:
         write(place, run, int(clients), settings)
-    case ["read", place, run, path]:
-        read(place, run, path)
+    case ["read", place, path, *others]:
+        read(place, path, others)

@@ -1,6 +1,8 @@
 //! PostgreSQL loses its parts one after the other, in every way, while somebody writes who knows what was acknowledged.
 
 pub(crate) mod formation;
+mod load;
+mod rejoin;
 mod site;
 
 use std::time::Duration;
@@ -21,17 +23,22 @@ fn nothing_is_lost(read: &Value) {
 #[test]
 fn whatever_is_lost_no_acknowledged_row_is_and_up_leaves_the_new_primary_alone() {
     let site = Site::up();
-    let ledger = Ledger::start(&site);
+    let ledger = Ledger::start_with_watchers(&site, &["pg-1", "pg-2"]);
     let told = |what: &str, ms: u64| println!("postgres: {what}: a write again after {ms} ms");
 
     // The primary dies.
-    let (primary, _) = site.wait_until_whole();
+    let (primary, standby) = site.wait_until_whole();
+    assert_eq!(site.metric(&primary, "postgres", "bascule_postgres_commits_wait"), "1");
     site.lab.incus(&["stop", "--force", &primary]);
     told("primary killed", ledger.acknowledged_after(now_ms()));
     let alone = site.status();
     assert_eq!((&alone["well"], &alone["writable"]), (&json!(false), &json!(1)), "{alone:#}");
     let said = alone["alerts"].to_string();
     assert!(said.contains("alone, and would be lost with it"), "{said}");
+    assert_eq!(site.metric(&standby, "postgres", "bascule_postgres_commits_wait"), "0");
+    let state = format!("bascule_postgres_state{{node=\"{standby}\",state=\"wait_primary\"}}");
+    assert_eq!(site.metric("pg-monitor", "postgres", &state), "1");
+    assert_eq!(site.metric("pooler-1", "pooler", "bascule_pooler_writes"), "1");
     site.lab.incus(&["start", &primary]);
     let (now, _) = site.is_whole_again();
     assert_ne!(now, primary, "it came back as the primary");
@@ -86,6 +93,61 @@ fn whatever_is_lost_no_acknowledged_row_is_and_up_leaves_the_new_primary_alone()
     println!("postgres: {read}");
     nothing_is_lost(&read);
     assert!(read["timelines"].as_array().is_some_and(|timelines| timelines.len() >= 5), "four failovers: {read}");
+    assert!(read["at_nodes"].as_u64() > Some(500), "nobody watched: {read}");
+}
+
+#[test]
+fn nothing_is_promoted_without_a_monitor_and_one_without_its_record_is_told_it_again() {
+    let site = Site::up();
+    let ledger = Ledger::start_with_watchers(&site, &["pg-1", "pg-2"]);
+    let (primary, standby) = site.wait_until_whole();
+    site.lab.incus(&["stop", "--force", "pg-monitor", &primary]);
+    // Several times what it takes otherwise.
+    std::thread::sleep(Duration::from_secs(15));
+    let dead = site.status();
+    let said = dead["alerts"].to_string();
+    assert_eq!(dead["writable"], 0, "{dead:#}");
+    assert!(
+        said.contains("nobody would replace a lost primary") && said.contains("no node may be written to"),
+        "{said}"
+    );
+    site.lab.incus(&["start", "pg-monitor"]);
+    println!("postgres: monitor back, primary dead: a write again after {} ms", ledger.acknowledged_after(now_ms()));
+    assert_eq!(site.status()["primary"], json!(standby));
+    site.lab.incus(&["start", &primary]);
+    assert_eq!(site.is_whole_again().0, standby);
+    let read = ledger.end();
+    println!("postgres, monitor and primary dead: {read}");
+    nothing_is_lost(&read);
+
+    // The monitor comes back with nothing. Nodes go on meanwhile, and so do poolers.
+    let ledger = Ledger::start(&site);
+    site.lab.incus(&["stop", "--force", "pg-monitor"]);
+    site.lab.wipe("pg-monitor");
+    assert_ne!(site.brought_up(), Vec::<Value>::new());
+    assert_eq!(site.is_whole_again().0, standby);
+    ledger.go_on();
+    let read = ledger.end();
+    println!("postgres, monitor without its record: {read}");
+    nothing_is_lost(&read);
+    assert_eq!((&read["errors"], &read["idle"]), (&json!({}), &json!(true)), "{read}");
+}
+
+#[test]
+fn a_password_is_replaced_and_connections_that_there_are_go_on() {
+    let site = Site::up();
+    let ledger = Ledger::start(&site);
+    let before = site.secret("bascule/postgres/user/tools");
+    site.lab.ok(&["secrets", "rotate", "bascule/postgres/user/tools"]);
+    assert_ne!(site.brought_up(), Vec::<Value>::new());
+    assert_ne!(site.secret("bascule/postgres/user/tools"), before);
+    site.is_whole_again();
+    ledger.go_on();
+    // It reads by the new one, and the old one opens nothing.
+    let read = ledger.end();
+    nothing_is_lost(&read);
+    assert_eq!((&read["errors"], &read["idle"]), (&json!({}), &json!(true)), "{read}");
+    assert!(site.refuses(&before));
 }
 
 #[test]
@@ -99,13 +161,16 @@ fn a_switchover_and_a_setting_that_needs_a_restart_give_no_client_an_error() {
     let asked = |node: &str| site.lab.shell(node, "runuser -u postgres -- psql -Atc 'SHOW shared_buffers'");
     let before = asked("pg-1");
     site.change("[postgres]\nmemory = \"640MiB\"\n");
-    assert_eq!(site.lab.summary(&["up"])["failed"], 0);
-    assert_eq!(site.lab.summary(&["up"])["changed"], 0);
+    // Killed when the file is there, and nobody has told Postgres of it yet.
+    let is_written = |event: &Value| event["step"] == "postgres/install/config" && event["outcome"] == "changed";
+    assert!(site.lab.kill_at(&["up"], |_, event| is_written(event)));
+    assert_ne!(site.brought_up(), Vec::<Value>::new());
+    assert_eq!(site.brought_up(), Vec::<Value>::new());
     for node in ["pg-1", "pg-2"] {
         assert_eq!((before.as_str(), asked(node).as_str()), ("256MB", "160MB"), "{node}");
     }
     site.change("");
-    assert_eq!(site.lab.summary(&["up"])["failed"], 0);
+    assert_ne!(site.brought_up(), Vec::<Value>::new());
     site.is_whole_again();
     ledger.go_on();
     let read = ledger.end();
@@ -121,7 +186,7 @@ fn a_standby_that_lost_its_disk_is_built_anew() {
     let (_, standby) = site.wait_until_whole();
     site.lab.incus(&["stop", "--force", &standby]);
     site.lab.wipe(&standby);
-    assert_eq!(site.lab.summary(&["up"])["failed"], 0);
+    assert_ne!(site.brought_up(), Vec::<Value>::new());
     site.is_whole_again();
     let read = ledger.end();
     nothing_is_lost(&read);
@@ -174,4 +239,53 @@ fn nobody_gets_past_the_poolers_and_nobody_does_more_than_it_may() {
         let output = site.lab.with_input(&["exec", instance, "--", "sh", "-c", look], password.trim_ascii());
         assert_eq!(crate::lab::said(&output).trim(), "0", "{instance}");
     }
+}
+
+/// The last one, by its name: what it changes cannot be taken back.
+#[test]
+fn with_three_nodes_a_lost_one_leaves_commits_on_two_and_connections_never_become_fewer() {
+    let site = Site::up();
+    let ledger = Ledger::start(&site);
+    let three = "[postgres]\ninstances = 3\ndetection = \"normal\"\n";
+    // A second database is for so many more connections that nodes have to be restarted for them.
+    site.change(&format!("{three}\n[postgres.database.other]\nusers = []\n"));
+    assert_ne!(site.brought_up(), Vec::<Value>::new());
+    let (primary, standby) = site.is_whole_again();
+    let connections = |node: &str| site.lab.shell(node, "runuser -u postgres -- psql -Atc 'SHOW max_connections'");
+    assert_eq!(["pg-1", "pg-2", "pg-3"].map(connections), ["400"; 3]);
+    let grown = ledger.end();
+    println!("postgres, grown: {grown}");
+    nothing_is_lost(&grown);
+    assert_eq!((&grown["errors"], &grown["idle"]), (&json!({}), &json!(true)), "{grown}");
+
+    let ledger = Ledger::start_with_watchers(&site, &["pg-1", "pg-2", "pg-3"]);
+    site.lab.incus(&["stop", "--force", &standby]);
+    site.wait_until_told(&standby);
+    ledger.go_on();
+    still_on_two_nodes(&site);
+    site.lab.incus(&["start", &standby]);
+    site.is_whole_again();
+    // Nor does the primary's loss leave anybody alone.
+    site.lab.incus(&["stop", "--force", &primary]);
+    println!("postgres, normal: primary killed: a write again after {} ms", ledger.acknowledged_after(now_ms()));
+    still_on_two_nodes(&site);
+    site.lab.incus(&["start", &primary]);
+    site.is_whole_again();
+    let read = ledger.end();
+    println!("postgres, three nodes: {read}");
+    nothing_is_lost(&read);
+
+    site.change(three);
+    let refused = site.lab.run(&["up"]);
+    let said = crate::lab::said(&refused);
+    assert!(!refused.status.success() && said.contains("max_connections would go down from 400 to 200"), "{said}");
+    assert_eq!(["pg-1", "pg-2", "pg-3"].map(connections), ["400"; 3]);
+}
+
+/// Somebody may have to see to a node, and nobody to what is committed.
+#[track_caller]
+fn still_on_two_nodes(site: &Site) {
+    let told = site.status();
+    let alerts = told["alerts"].as_array().unwrap();
+    assert!(!alerts.is_empty() && alerts.iter().all(|alert| alert["severity"] == "warning"), "{told:#}");
 }

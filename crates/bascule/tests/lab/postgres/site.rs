@@ -4,10 +4,10 @@ use std::process::{Child, Stdio};
 use std::sync::{MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::formation::{self, PATIENCE};
-use crate::lab::{A, Lab, archive, folder, now_ms, said, with_input};
+use crate::lab::{A, Lab, archive, events, folder, now_ms, said, with_input};
 
 /// PostgreSQL with two nodes and two poolers, and an instance from which somebody uses it.
 pub(super) struct Site {
@@ -82,8 +82,7 @@ impl Site {
             site.lab.ok(&["up"]);
             assert_eq!(site.lab.summary(&["up"])["changed"], 0);
             site.lab.ok(&["exec", "tools-1", "--", "sh", "-c", INSTALL]);
-            let put = ["exec", "tools-1", "--", "sh", "-c", "cat >/root/ledger.py"];
-            assert!(site.lab.with_input(&put, include_bytes!("ledger.py")).status.success());
+            site.put_ledger("tools-1");
             site.lab.ok(&["pg", "psql", "--", "-c", TABLE]);
         });
         site.wait_until_whole();
@@ -107,18 +106,88 @@ impl Site {
         formation::status(&self.lab)
     }
 
+    /// What node_exporter is told, now: by `postgres`, or by `pooler`.
+    pub(super) fn metric(&self, instance: &str, program: &str, series: &str) -> String {
+        let told = format!("/var/lib/prometheus/node-exporter/{program}.prom");
+        let line = format!("systemctl start bascule-{program}-metrics && grep -F '{series} ' {told}");
+        let found = self.lab.shell(instance, &line);
+        found.rsplit(' ').next().unwrap_or_default().to_owned()
+    }
+
     pub(super) fn wait_until_whole(&self) -> (String, String) {
         formation::wait_until_whole(&self.lab)
     }
 
+    /// Waits until somebody is told that this node is away.
+    pub(super) fn wait_until_told(&self, node: &str) {
+        let began = Instant::now();
+        loop {
+            let told = self.status();
+            if told["alerts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|alert| alert.to_string().contains(&format!("find {node} healthy")))
+            {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{told:#}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// All is well again, and `up` has nothing to change: it leaves alone who is the primary.
     pub(super) fn is_whole_again(&self) -> (String, String) {
-        formation::is_whole_again(&self.lab)
+        let found = self.wait_until_whole();
+        assert_eq!(self.brought_up(), Vec::<Value>::new());
+        found
+    }
+
+    /// What `up` changed; none of it failed.
+    pub(super) fn brought_up(&self) -> Vec<Value> {
+        let mut told = events(&self.lab.run(&["up", "--output", "json"]));
+        let failures: Vec<&Value> =
+            told.iter().filter(|event| event["type"] == "failure" || event["outcome"] == "failed").collect();
+        assert!(failures.is_empty(), "{failures:#?}");
+        assert_eq!(told.last().map(|last| &last["type"]), Some(&json!("summary")));
+        told.retain(|event| event["type"] == "step_ended" && event["outcome"] == "changed");
+        told
+    }
+
+    /// Whether a password opens nothing.
+    pub(super) fn refuses(&self, password: &[u8]) -> bool {
+        let read = format!("exec python3 /opt/ledger.py read '{PLACE}' /dev/null");
+        let output = with_input(&mut self.lab.command(&["exec", "tools-1", "--", "sh", "-c", &read]), password);
+        let said = said(&output);
+        assert!(output.status.success() || said.contains("authentication failed"), "{said}");
+        !output.status.success()
+    }
+
+    fn put_ledger(&self, instance: &str) {
+        let put = ["exec", instance, "--", "sh", "-c", "cat >/opt/ledger.py"];
+        assert!(self.lab.with_input(&put, include_bytes!("ledger.py")).status.success());
     }
 
     fn password(&self) -> Vec<u8> {
-        let output = self.lab.run(&["secrets", "show", "bascule/postgres/user/tools"]);
+        self.secret("bascule/postgres/user/tools")
+    }
+
+    pub(super) fn secret(&self, name: &str) -> Vec<u8> {
+        let output = self.lab.run(&["secrets", "show", name]);
         assert!(output.status.success(), "{}", said(&output));
         output.stdout
+    }
+
+    /// Runs pgbench through the pool, as a user whose password is the secret, and gives what it says.
+    pub(super) fn pgbench(&self, user: &str, secret: &str, options: &str) -> String {
+        let place = PLACE.replace("user=tools", &format!("user={user}"));
+        let line = format!(
+            "PGPASSWORD=$(cat) exec /opt/postgresql/usr/lib/postgresql/17/bin/pgbench {options} '{place}' 2>&1"
+        );
+        let mut command = self.lab.command(&["exec", "tools-1", "--", "sh", "-c", &line]);
+        let output = with_input(&mut command, &self.secret(secret));
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
     }
 
     pub(super) fn cut(&self, one: &str, other: &str) {
@@ -142,7 +211,21 @@ pub(super) struct Ledger<'a> {
     site: &'a Site,
     child: Child,
     run: String,
+    watched: Vec<String>,
 }
+
+/// On a node: nobody may be acknowledged there any more as soon as somebody is on the next one.
+const WATCHER: &str = "\
+[Service]
+User=postgres
+ExecStart=/bin/sh -c 'exec python3 /opt/ledger.py write \"host=/var/run/postgresql dbname=shop user=postgres\" $$(cat /proc/sys/kernel/random/uuid) 1'
+StandardOutput=append:/opt/ledger.log
+Restart=always
+RestartSec=500ms
+
+[Install]
+WantedBy=multi-user.target
+";
 
 impl<'a> Ledger<'a> {
     pub(super) fn start(site: &'a Site) -> Self {
@@ -152,15 +235,28 @@ impl<'a> Ledger<'a> {
     /// With settings of each transaction.
     pub(super) fn start_with(site: &'a Site, settings: &str) -> Self {
         let run = format!("r{}", now_ms());
-        let line = format!("exec python3 /root/ledger.py write '{PLACE}' {run} 4 {settings} >/root/{run}.log");
+        let line = format!("exec python3 /opt/ledger.py write '{PLACE}' {run} 4 {settings} >/root/{run}.log");
         let mut command = site.lab.command(&["exec", "tools-1", "--", "sh", "-c", &line]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         std::io::Write::write_all(&mut stdin, &site.password()).unwrap();
         drop(stdin);
-        let ledger = Self { site, child, run };
+        let ledger = Self { site, child, run, watched: Vec::new() };
         ledger.go_on();
         ledger
+    }
+
+    /// With somebody on each node who writes past all poolers, and goes on when the node does.
+    pub(super) fn start_with_watchers(site: &'a Site, nodes: &[&str]) -> Self {
+        let start =
+            "cat >/etc/systemd/system/ledger.service; systemctl daemon-reload; systemctl enable --now --quiet ledger";
+        for node in nodes {
+            site.put_ledger(node);
+            let started = site.lab.with_input(&["exec", node, "--", "sh", "-c", start], WATCHER.as_bytes());
+            assert!(started.status.success(), "{}", said(&started));
+        }
+        let watched = nodes.iter().map(|node| (*node).to_owned()).collect();
+        Self { watched, ..Self::start(site) }
     }
 
     /// Waits until so many more are acknowledged that they cannot have been under way before.
@@ -191,7 +287,16 @@ impl<'a> Ledger<'a> {
     pub(super) fn end(mut self) -> Value {
         let _ = self.site.lab.shell("tools-1", &format!("pkill -f 'ledger.py write .* {}'", self.run));
         let _ = self.child.wait();
-        let line = format!("exec python3 /root/ledger.py read '{PLACE}' {run} /root/{run}.log", run = self.run);
+        let mut logs = vec![format!("/root/{}.log", self.run)];
+        for node in &self.watched {
+            self.site.lab.shell(node, "systemctl disable --now --quiet ledger");
+            let log = self.site.lab.shell(node, "cat /opt/ledger.log; rm /opt/ledger.log") + "\n";
+            let path = format!("/root/{}-{node}.log", self.run);
+            let put = ["exec", "tools-1", "--", "sh", "-c", &format!("cat >{path}")];
+            assert!(self.site.lab.with_input(&put, log.as_bytes()).status.success());
+            logs.push(path);
+        }
+        let line = format!("exec python3 /opt/ledger.py read '{PLACE}' {}", logs.join(" "));
         let mut command = self.site.lab.command(&["exec", "tools-1", "--", "sh", "-c", &line]);
         let output = with_input(&mut command, &self.site.password());
         assert!(output.status.success(), "{}", said(&output));
