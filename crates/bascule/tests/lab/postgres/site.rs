@@ -255,8 +255,9 @@ impl<'a> Ledger<'a> {
             let started = site.lab.with_input(&["exec", node, "--", "sh", "-c", start], WATCHER.as_bytes());
             assert!(started.status.success(), "{}", said(&started));
         }
-        let watched = nodes.iter().map(|node| (*node).to_owned()).collect();
-        Self { watched, ..Self::start(site) }
+        let mut ledger = Self::start(site);
+        ledger.watched = nodes.iter().map(|node| (*node).to_owned()).collect();
+        ledger
     }
 
     /// Waits until so many more are acknowledged that they cannot have been under way before.
@@ -285,11 +286,9 @@ impl<'a> Ledger<'a> {
 
     /// Ends it, and compares what was acknowledged with what is there.
     pub(super) fn end(mut self) -> Value {
-        let _ = self.site.lab.shell("tools-1", &format!("pkill -f 'ledger.py write .* {}'", self.run));
-        let _ = self.child.wait();
+        self.stop();
         let mut logs = vec![format!("/root/{}.log", self.run)];
         for node in &self.watched {
-            self.site.lab.shell(node, "systemctl disable --now --quiet ledger");
             let log = self.site.lab.shell(node, "cat /opt/ledger.log; rm /opt/ledger.log") + "\n";
             let path = format!("/root/{}-{node}.log", self.run);
             let put = ["exec", "tools-1", "--", "sh", "-c", &format!("cat >{path}")];
@@ -301,5 +300,20 @@ impl<'a> Ledger<'a> {
         let output = with_input(&mut command, &self.site.password());
         assert!(output.status.success(), "{}", said(&output));
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+    fn stop(&mut self) {
+        let line = format!("pkill -f 'ledger.py write .* {}'", self.run);
+        let _ = self.site.lab.run(&["exec", "tools-1", "--", "sh", "-c", &line]);
+        let _ = self.child.wait();
+        for node in &self.watched {
+            let _ = self.site.lab.run(&["exec", node, "--", "systemctl", "disable", "--now", "--quiet", "ledger"]);
+        }
+    }
+}
+
+/// Of a test that failed nobody is left who writes on.
+impl Drop for Ledger<'_> {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
