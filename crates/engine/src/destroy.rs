@@ -54,7 +54,8 @@ impl Run {
         let project = self.project.as_str();
         for name in names {
             self.destroy_instance(name).await?;
-            for volume in incus.volumes(project, pool).await?.iter().filter(|volume| owner(&volume.name) == Some(name)) {
+            for volume in incus.volumes(project, pool).await?.iter().filter(|volume| owner(&volume.name) == Some(name))
+            {
                 incus.delete_volume(project, pool, &volume.name).await?;
             }
         }

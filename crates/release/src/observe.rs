@@ -55,7 +55,17 @@ pub async fn observe(run: &Run, platform: &Platform) -> Result<Facts, ReleaseErr
     }
     let addresses = bascule_spec::allocate(platform, &addresses)?;
     let releases = record::read(&keys)?;
-    Ok(Facts { instances, stores, databases, addresses, holder, releases, mtu, secrets, out_of_rotation: BTreeSet::new() })
+    Ok(Facts {
+        instances,
+        stores,
+        databases,
+        addresses,
+        holder,
+        releases,
+        mtu,
+        secrets,
+        out_of_rotation: BTreeSet::new(),
+    })
 }
 
 /// Says which instances the platform file names no more.

@@ -57,5 +57,9 @@ async fn address(run: &Run, platform: &Platform, node: &str) -> Result<Ipv4Addr,
     let taken: BTreeSet<Ipv4Addr> = instances.iter().filter_map(|instance| address(&instance.devices)).collect();
     let (first, last) = platform.network.dynamic().into_inner();
     // The lowest is left to DHCP, the highest to a drill.
-    (first.to_bits() + 1..last.to_bits()).rev().map(Ipv4Addr::from_bits).find(|address| !taken.contains(address)).ok_or_else(|| ReleaseError::NoAddress(node.to_owned()))
+    (first.to_bits() + 1..last.to_bits())
+        .rev()
+        .map(Ipv4Addr::from_bits)
+        .find(|address| !taken.contains(address))
+        .ok_or_else(|| ReleaseError::NoAddress(node.to_owned()))
 }

@@ -49,5 +49,8 @@ pub enum RoleError {
 }
 
 fn formation(name: Option<&str>) -> String {
-    name.map_or_else(|| "the first formation of PostgreSQL".to_owned(), |name| format!("the formation `{name}` of PostgreSQL"))
+    name.map_or_else(
+        || "the first formation of PostgreSQL".to_owned(),
+        |name| format!("the formation `{name}` of PostgreSQL"),
+    )
 }

@@ -66,9 +66,8 @@ impl Arguments {
             return Ok(Target::Time(moment.strftime("%Y-%m-%d %H:%M:%S%.6f+00").to_string()));
         }
         if let Some(lsn) = &self.to_lsn {
-            let is_half = |half: &str| {
-                (1..=8).contains(&half.len()) && half.bytes().all(|byte| byte.is_ascii_hexdigit())
-            };
+            let is_half =
+                |half: &str| (1..=8).contains(&half.len()) && half.bytes().all(|byte| byte.is_ascii_hexdigit());
             return match lsn.split_once('/') {
                 Some((high, low)) if is_half(high) && is_half(low) => Ok(Target::Lsn(lsn.to_ascii_uppercase())),
                 _ => Err(Failed::usage(

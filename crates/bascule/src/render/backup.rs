@@ -70,7 +70,8 @@ pub(super) fn drill(drill: &Drill) -> String {
 /// What came out of a restore, as a sentence.
 pub(super) fn restored(restored: &Restored) -> String {
     let Restored { formation, node, last_commit, lsn, bytes } = restored;
-    let last = last_commit.as_deref().map(time).map_or_else(String::new, |last| format!("; the last commit is of {last} UTC"));
+    let last =
+        last_commit.as_deref().map(time).map_or_else(String::new, |last| format!("; the last commit is of {last} UTC"));
     format!("restored: the formation {formation} on {node}, up to {lsn}{last}; {} of databases\n", HumanBytes(*bytes))
 }
 

@@ -2,8 +2,8 @@
 
 use bascule_plan::agent::{Evidence, Outcome};
 use bascule_plan::event::{
-    Backup, BackupKind, Drill, Event, Failure, Finding, InstanceStatus, LockStatus, PoolerStatus, PostgresNode, Restored, Severity, StoreNode, StoreStatus,
-    Stream, Summary, ThingKind, Verdict,
+    Backup, BackupKind, Drill, Event, Failure, Finding, InstanceStatus, LockStatus, PoolerStatus, PostgresNode,
+    Restored, Severity, StoreNode, StoreStatus, Stream, Summary, ThingKind, Verdict,
 };
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";

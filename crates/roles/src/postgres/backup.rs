@@ -119,7 +119,8 @@ impl<'a> Repository<'a> {
         let config = render("pgbackrest.conf.j2", include_str!("pgbackrest.conf.j2"), config)?;
         group.step("config", "configure pgBackRest", file(CONFIG, 0o644, config));
         let place = format!("{endpoint}/{}", self.backup.bucket);
-        let known = serde_json::json!({ "place": place, "stanza": stanza(formation), "queue_max_bytes": queue_max_bytes });
+        let known =
+            serde_json::json!({ "place": place, "stanza": stanza(formation), "queue_max_bytes": queue_max_bytes });
         group.step("repository", "say where backups are", file(REPOSITORY, 0o644, format!("{known:#}\n")));
         if let Some(accepted) = store::accepting(platform) {
             group.wait_for_the_sake_of(&["key", "secrets"], accepted);

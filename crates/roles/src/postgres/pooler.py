@@ -409,11 +409,12 @@ def lost():
             host="127.0.0.1", port=6432, dbname=CANARY, user="bascule_pooler", password=secret("pooler"), connect_timeout=5,
             sslmode="verify-full", sslrootcert="/etc/bascule/authority.pem",
         )  # fmt: skip
-        with connection, connection.cursor() as cursor:
-            cursor.execute("SET LOCAL statement_timeout = 5000")
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            # In one message: a switchover waits for whoever is in the middle of something.
             cursor.execute(
-                "INSERT INTO bascule.canary (pooler, at) VALUES (%s, clock_timestamp())"
-                " ON CONFLICT (pooler) DO UPDATE SET at = excluded.at",
+                "BEGIN; SET LOCAL statement_timeout = 5000; INSERT INTO bascule.canary (pooler, at) VALUES (%s, clock_timestamp())"
+                " ON CONFLICT (pooler) DO UPDATE SET at = excluded.at; COMMIT",
                 (of["own"],),
             )
     except psycopg2.Error as error:

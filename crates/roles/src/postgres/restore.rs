@@ -95,7 +95,11 @@ pub(crate) fn steps(
 /// How a server is set up that was restored, while the log is applied to it: it listens to nobody.
 pub(super) fn steps_of_recovery(group: &mut Group) {
     group.step("recovery", "configure Postgres for its recovery", file(CONFIG, 0o644, include_str!("restored.conf")));
-    group.step("recovery-hba", "let in nobody but its own machine", file(HBA, 0o644, include_str!("restored-hba.conf")));
+    group.step(
+        "recovery-hba",
+        "let in nobody but its own machine",
+        file(HBA, 0o644, include_str!("restored-hba.conf")),
+    );
 }
 
 fn restore() -> Resource {

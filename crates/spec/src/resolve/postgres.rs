@@ -67,7 +67,12 @@ pub(super) fn groups(raw: &raw::Postgres) -> Vec<Group<'_>> {
         promised,
     };
     vec![
-        group(&TABLE, &raw.placement, members(&Postgres::node_prefix(raw.formation.as_deref()), raw.instances, &Role::Postgres), true),
+        group(
+            &TABLE,
+            &raw.placement,
+            members(&Postgres::node_prefix(raw.formation.as_deref()), raw.instances, &Role::Postgres),
+            true,
+        ),
         group(
             &["postgres", "monitor"],
             &raw.monitor.placement,

@@ -155,7 +155,12 @@ async fn backups(session: &Session, primary: &str) -> Result<Backups, String> {
 }
 
 /// What one of the platform's programs says on an instance, or why it failed.
-pub(crate) async fn said(session: &Session, instance: &str, argv: &[&str], patience: Duration) -> Result<Vec<u8>, String> {
+pub(crate) async fn said(
+    session: &Session,
+    instance: &str,
+    argv: &[&str],
+    patience: Duration,
+) -> Result<Vec<u8>, String> {
     let argv: Vec<String> = std::iter::once(format!("/usr/local/lib/bascule/{}", argv[0]))
         .chain(argv[1..].iter().map(|word| (*word).to_owned()))
         .collect();

@@ -122,7 +122,9 @@ impl Site {
         loop {
             let told = formation::status(&self.lab);
             let alerts = told["alerts"].as_array().unwrap();
-            if told["primary"].is_string() && alerts.iter().all(|alert| alert["message"].as_str().unwrap().contains("backup")) {
+            if told["primary"].is_string()
+                && alerts.iter().all(|alert| alert["message"].as_str().unwrap().contains("backup"))
+            {
                 return;
             }
             assert!(began.elapsed() < PATIENCE, "{told:#}");
