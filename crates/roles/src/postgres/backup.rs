@@ -132,7 +132,7 @@ impl<'a> Repository<'a> {
             paths.push(path);
         }
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-        group.step("secrets", "have pgBackRest go by them", backup("secrets", &paths, 10_000));
+        group.step("secrets", "have pgBackRest go by them", backup("secrets", &paths, 60_000));
         Ok(())
     }
 }
