@@ -15,9 +15,9 @@ pub async fn up<E: From<ReleaseError>>(
     mut narrow: impl FnMut(Plan) -> Result<Plan, E>,
 ) -> Result<Converged, E> {
     let mut facts = observe(run, platform).await?;
-    tell_of_strays(run, platform, &facts);
     let mut planned = |facts: &_| narrow(bascule_roles::up(platform, facts).map_err(ReleaseError::from)?);
     let plan = planned(&facts)?;
+    tell_of_strays(run, platform, &facts);
     let checked = run.check_for(&plan).await.map_err(ReleaseError::from)?;
     facts.out_of_rotation = bascule_roles::out_of_rotation(checked.differing());
     // As a rule nobody is, and nothing has to be planned twice.

@@ -40,8 +40,8 @@ use crate::setup::Session;
 /// The plan that `plan` shows.
 async fn planned(session: &Session, only: &Only) -> Result<Plan, Failed> {
     let facts = bascule_release::observe(&session.run, &session.platform).await?;
-    bascule_release::tell_of_strays(&session.run, &session.platform, &facts);
     let plan = bascule_roles::up(&session.platform, &facts).map_err(bascule_release::ReleaseError::from)?;
+    bascule_release::tell_of_strays(&session.run, &session.platform, &facts);
     narrowed(plan, only)
 }
 
