@@ -9,7 +9,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 WEB := veza/web
 NPM := npm --prefix $(WEB)
-SHELL_SCRIPTS := .ci/run crates/bascule/starter/build crates/engine/src/image/base.sh $(wildcard scripts/* veza/build bench/*/run bench/*/*.sh)
+SHELL_SCRIPTS := .ci/run crates/bascule/starter/build crates/engine/src/image/base.sh crates/roles/src/postgres/archive.sh $(wildcard scripts/* veza/build bench/*/run bench/*/*.sh)
 
 .PHONY: help
 help: ## What there is to make

@@ -19,16 +19,22 @@ use crate::template::render;
 use crate::{Facts, RoleError, line, store};
 
 pub(super) const SCRIPT: (&str, &str) = ("backup", include_str!("backup.py"));
+const ARCHIVE: (&str, &str) = ("archive", include_str!("archive.sh"));
+/// What a node needs.
+pub(super) const SCRIPTS: [(&str, &str); 2] = [SCRIPT, ARCHIVE];
 const ETC: &str = "/etc/pgbackrest";
 const CONFIG: &str = "/etc/pgbackrest/pgbackrest.conf";
 const REPOSITORY: &str = "/etc/pgbackrest/bascule.json";
 /// Written by the program, of a key and the passphrase. Before it is there nothing is archived.
 const SECRETS: &str = "/etc/pgbackrest/conf.d/secrets.conf";
+/// A piece of the log, as PostgreSQL makes them where nothing else was said to `initdb`.
+const SEGMENT_BYTES: u64 = 16 << 20;
 
 /// What Postgres gives a piece of its log to. Before there is a way to the repository, and so any backup, it is of use to nobody.
-pub(super) fn archive_command(formation: Option<&str>) -> String {
-    let stanza = stanza(formation);
-    format!("test ! -e {SECRETS} || exec pgbackrest --stanza={stanza} archive-push \"%p\"")
+pub(super) fn archive_command(postgres: &Postgres) -> String {
+    let stanza = stanza(postgres.formation.as_deref());
+    let segments_max = queue_max_bytes(postgres) / SEGMENT_BYTES;
+    format!("test ! -e {SECRETS} || exec {} {stanza} {segments_max} \"%p\"", script_path(ARCHIVE.0))
 }
 
 /// What pgBackRest calls the backups of a formation. Each has its own: two histories in one place would overwrite each other.
@@ -102,7 +108,6 @@ impl<'a> Repository<'a> {
         group.step("secrets-folder", "make room for its secrets", directory(format!("{ETC}/conf.d"), 0o755));
         let (endpoint, region) = store::endpoint_and_region(platform, facts, self.store)?;
         let (host, port) = host_and_port(&endpoint);
-        let queue_max_bytes = queue_max_bytes(self.postgres);
         let is_own = self.store.cluster().is_some();
         let config = context! {
             bucket => &self.backup.bucket,
@@ -113,14 +118,12 @@ impl<'a> Repository<'a> {
             authority => if is_own { AUTHORITY_FILE } else { "/etc/ssl/certs/ca-certificates.crt" },
             keep_full => self.backup.keep_full,
             keep_differential => self.backup.keep_differential,
-            queue_max_bytes,
             pgdata => format!("{HOME}/data"),
         };
         let config = render("pgbackrest.conf.j2", include_str!("pgbackrest.conf.j2"), config)?;
         group.step("config", "configure pgBackRest", file(CONFIG, 0o644, config));
         let place = format!("{endpoint}/{}", self.backup.bucket);
-        let known =
-            serde_json::json!({ "place": place, "stanza": stanza(formation), "queue_max_bytes": queue_max_bytes });
+        let known = serde_json::json!({ "place": place, "stanza": stanza(formation), "queue_max_bytes": queue_max_bytes(self.postgres) });
         group.step("repository", "say where backups are", file(REPOSITORY, 0o644, format!("{known:#}\n")));
         if let Some(accepted) = store::accepting(platform) {
             group.wait_for_the_sake_of(&["key", "secrets"], accepted);

@@ -129,7 +129,7 @@ impl Member<'_> {
         group.packages("install PostgreSQL and pg_auto_failover", &packages(self.postgres));
         group.scripts(&[("postgres", include_str!("postgres.py"))]);
         if self.postgres.backup.is_some() && !self.is_monitor() {
-            group.scripts(&[backup::SCRIPT]);
+            group.scripts(&backup::SCRIPTS);
         }
         group.step("debian", "keep Debian's own cluster out of the way", masked("postgresql.service"));
         let data = |path: &str, mode| {
@@ -259,7 +259,7 @@ impl Member<'_> {
             // Half of the memory, if every connection sorted twice at once.
             work_kib => (memory_mib * 1024 / 4 / connections_max).max(1024),
             connections_max,
-            archive_command => self.postgres.backup.as_ref().map(|_| backup::archive_command(self.postgres.formation.as_deref())),
+            archive_command => self.postgres.backup.as_ref().map(|_| backup::archive_command(self.postgres)),
             wal_keep_mib => volume_mib / 16,
             wal_slots_mib => volume_mib / 4,
             wal_max_mib => (volume_mib / 16).min(4096),

@@ -92,7 +92,10 @@ fn the_log_is_archived_where_backups_are_asked_for_and_only_there() {
         text(&planned(platform, &running(platform)), "pg-1", "/etc/postgresql/bascule/postgres.conf")
     };
     let with = config(&platform);
-    assert!(with.contains("archive_mode = on\n") && with.contains("pgbackrest --stanza=main archive-push"), "{with}");
+    assert!(
+        with.contains("archive_mode = on\n") && with.contains("/usr/local/lib/bascule/archive main 160 \"%p\""),
+        "{with}"
+    );
     let mut without = platform.clone();
     without.postgres.as_mut().unwrap().backup = None;
     let without = config(&without);
@@ -109,9 +112,11 @@ fn what_waits_for_a_repository_that_is_away_is_less_than_the_volume_has_for_the_
             let line = file.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("{key}"));
             line.trim_end_matches("MB").parse().unwrap()
         };
-        let queue = number(&text(&plan, "pg-1", CONFIG), "archive-push-queue-max=");
-        let slots = number(&text(&plan, "pg-1", "/etc/postgresql/bascule/postgres.conf"), "max_slot_wal_keep_size = ");
-        assert!(queue <= (slots << 20) / 2, "{gib} GiB: {queue} against {slots} MiB");
+        let config = text(&plan, "pg-1", "/etc/postgresql/bascule/postgres.conf");
+        let (_, command) = config.split_once("/archive main ").unwrap();
+        let queue_mib = 16 * command.split(' ').next().unwrap().parse::<u64>().unwrap();
+        let slots_mib = number(&config, "max_slot_wal_keep_size = ");
+        assert!(queue_mib > 0 && queue_mib <= slots_mib / 2, "{gib} GiB: {queue_mib} against {slots_mib} MiB");
     }
 }
 

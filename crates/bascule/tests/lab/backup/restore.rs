@@ -46,7 +46,13 @@ fn a_moment_between_two_rows_gives_exactly_the_first_and_what_was_restored_can_s
     assert_eq!(no_such.status.code(), Some(2), "{}", said(&no_such));
     assert!(site.lab.run(&["pg", "psql", "--formation", "r1"]).status.code() == Some(2), "r1 is not there");
 
-    let first = restored(&site, &["--to", &moment]);
+    // One that is ended midway is finished by the next of that name, and no other target takes its place.
+    let begins = |event: &Value| event["type"] == "step_began" && event["step"] == "postgres/restore/restore";
+    assert!(site.lab.kill_at(&["restore", "--to", &moment], |_, event| begins(event)));
+    let first = restored(&site, &["--to", &moment, "--formation", "r1"]);
+    let another = site.lab.run(&["restore", "--formation", "r1"]);
+    assert_eq!(another.status.code(), Some(1), "{}", said(&another));
+    assert!(said(&another).contains("something else was restored here"), "{}", said(&another));
     assert_eq!((&first["formation"], &first["node"]), (&"r1".into(), &"pg-r1-1".into()), "{first}");
     assert_eq!(asked(&site, "r1", KNOWN), "1");
     // It archives nothing, and follows nobody; it may be written to.
