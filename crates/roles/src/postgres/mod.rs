@@ -180,7 +180,14 @@ impl Member<'_> {
 
     fn node(&self) -> Result<Group, RoleError> {
         let mut group = Group::new("postgres/node");
-        group.wait_for_the_sake_of(&["make", "service"], ACCEPTS_NODES.to_owned());
+        if self.platform.postgres_monitor().is_some_and(|monitor| self.facts.runs(monitor)) {
+            group.wait_for_the_sake_of(&["known", "make", "service"], ACCEPTS_NODES.to_owned());
+        } else {
+            // Whether it knows a node only the monitor can tell; it may have lost its record.
+            group.wait_for(ACCEPTS_NODES.to_owned());
+        }
+        // The primary is the first to be known again, whichever node it is.
+        group.step("known", "have the monitor know it, where it has data", postgres("known", &[SETTINGS], 300_000));
         // The first one that comes to an empty formation is its primary; the others copy what that has by then.
         let before = self.platform.postgres_nodes().take_while(|node| node.name != self.own.name).last();
         if let Some(before) = before {

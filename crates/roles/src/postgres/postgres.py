@@ -248,22 +248,36 @@ def make_monitor(of, apply):
     made(of)
 
 
+def be_known(apply):
+    """A node that has data is known to the monitor. That one may have lost its record; without it a node goes on as it is."""
+    of = settings()
+    if not is_made(of):
+        return None
+    try:
+        connection = monitor(of)
+    except psycopg2.OperationalError:
+        return None
+    with contextlib.closing(connection):
+        own = nodes(connection).get(of["own"])
+        if own and own["host"] == of["address"]:
+            return None
+        if not apply:
+            return "the monitor does not know it"
+        rejoin_a_new_monitor(of, connection)
+
+
 def make_node(of, apply):
-    is_there = is_made(of)
+    if is_made(of):
+        return None
+    if not apply:
+        return "it has no data yet"
     try:
         connection = monitor(of)
     except psycopg2.OperationalError as error:
-        # Whether it is known, only the monitor can tell; without it a node goes on as it is.
-        return None if is_there else f"the monitor does not answer: {first_line(error)}"
+        raise Refused(f"the monitor does not answer: {first_line(error)}") from error
     with contextlib.closing(connection):
-        known = nodes(connection)
-        own = known.get(of["own"])
-        if is_there and own and own["host"] == of["address"]:
-            return None
-        if not apply:
-            return "the monitor does not know it" if is_there else "it has no data yet"
-        if is_there:
-            return rejoin_a_new_monitor(of, connection)
+        of_formation = nodes(connection)
+        own = of_formation.get(of["own"])
         # A unit that is there from before starts by itself as soon as there is a configuration, in the middle of what follows.
         subprocess.run(["systemctl", "stop", UNIT], check=False, timeout=120)
         if own and own["goal"] in PRIMARY and os.path.exists(f"{pgdata(of)}/PG_VERSION"):
@@ -277,7 +291,7 @@ def make_node(of, apply):
             # Its data is lost. The monitor gives its place to somebody else before it comes back with nothing.
             rows(connection, "SELECT pgautofailover.remove_node(%s, 5432, true)", own["host"])
     others_have_data = [name for name, host in of["nodes"].items() if name != of["own"] and answers(host)]
-    if others_have_data and not [name for name in known if name != of["own"]]:
+    if others_have_data and not [name for name in of_formation if name != of["own"]]:
         raise Refused(
             f"the monitor knows no node, but {', '.join(others_have_data)} has data: this one must not begin with nothing."
             " Bring that one up first"
@@ -550,12 +564,16 @@ def unstable(of):
     return None
 
 
-def wait_until_stable(of, timeout_s=180):
-    until = time.monotonic() + timeout_s
-    while why := unstable(of):
-        if time.monotonic() > until:
-            raise Refused(f"nothing is restarted now: {why}")
+def wait_until_stable(of, timeout_s=180, for_s=0.0):
+    """Until it has been so for some time: that a node was away the monitor may only notice when it is there again."""
+    since = time.monotonic()
+    until = since + timeout_s
+    while (why := unstable(of)) or time.monotonic() < since + for_s:
+        if why and time.monotonic() > until:
+            raise Refused(f"not now: {why}")
         time.sleep(0.5)
+        if why:
+            since = time.monotonic()
 
 
 def wait_until_settled(of):
@@ -659,7 +677,7 @@ def restart(of):
     subprocess.run(["systemctl", "restart", UNIT], check=True, timeout=120)
     answers_within(60)
     note_start(of)
-    wait_until_stable(of)
+    wait_until_stable(of, for_s=3.0)
 
 
 def answers_within(timeout_s):
@@ -683,7 +701,7 @@ def noted(apply):
     note_start(of)
 
 
-def hand_over(apply):
+def hand_over(apply, patience_s=20):
     """Has another node be the primary, where this one is. Poolers hold queries back meanwhile, and no client loses anything."""
     of = settings()
     try:
@@ -694,9 +712,9 @@ def hand_over(apply):
     if not apply:
         return "it is the primary"
     with contextlib.closing(monitor(of)) as connection:
-        others = [node for node in nodes(connection).values() if node["name"] != of["own"] and node["reported"] == "secondary"]
-        if not others or (why := unstable(of)):
-            raise Refused("there is no standby that could take over" if not others else f"not now: {why}")
+        if not any(node["name"] != of["own"] and node["reported"] == "secondary" for node in nodes(connection).values()):
+            raise Refused("there is no standby that could take over")
+        wait_until_stable(of, timeout_s=patience_s)
         with contextlib.closing(local()) as own:
             rows(own, "CHECKPOINT")
         hold = rows(connection, "INSERT INTO bascule.hold (until) VALUES (clock_timestamp() + interval '20 s') RETURNING id")[0][0]
@@ -738,7 +756,7 @@ def wait_until_held(connection):
 def in_order(_apply):
     """Before the service stops, whoever stops it: the primary hands over first. When that cannot be, it stops nevertheless."""
     try:
-        why = hand_over(True)
+        why = hand_over(True, patience_s=3)
     except (Refused, psycopg2.Error) as error:
         why = first_line(error)
     if why:
@@ -948,7 +966,7 @@ def first_line(error):
 def main():
     changes = {
         "passfile": passfile, "make": make, "keeper": keeper, "record": record, "roles": roles, "reload": reload,
-        "restart-standby": restart_standby, "restart-primary": restart_primary, "noted": noted, "hand-over": hand_over,
+        "known": be_known, "restart-standby": restart_standby, "restart-primary": restart_primary, "noted": noted, "hand-over": hand_over,
         "in-order": in_order, "rejoin": rejoin,
     }  # fmt: skip
     looks = {"member": member, "status": status, "sync": sync, "metrics": metrics, "unstick": unstick}

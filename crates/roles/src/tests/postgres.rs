@@ -5,7 +5,7 @@ use bascule_spec::{FailoverDetection, Topology};
 
 use super::files::text;
 use super::platforms::{nothing_yet, platform, running, with_services};
-use crate::{postgres_rejoin, postgres_switchover, up};
+use crate::{Existing, Facts, postgres_rejoin, postgres_switchover, up};
 
 fn plan() -> Plan {
     let platform = with_services(platform(Topology::MultiInstance, 2, &[2, 1, 1]));
@@ -134,6 +134,26 @@ fn nodes_join_one_after_the_other_and_poolers_wait_for_all_of_them() {
         assert!(place(pooler, &await_(&format!("{node}: accepts users"))) < step(pooler, "pooler/service/service"));
     }
     plan.check().unwrap();
+}
+
+/// Or each of two nodes would wait for the other, when the monitor comes back without its record.
+#[test]
+fn nodes_are_known_again_before_one_waits_for_the_other() {
+    let platform = with_services(platform(Topology::MultiInstance, 2, &[2]));
+    let mut facts = running(&platform);
+    let waits = |facts: &Facts| {
+        let plan = up(&platform, facts).unwrap();
+        let second = items(&plan, "pg-2");
+        let after = place(second, &LineItem::Await("pg-1: accepts users".to_owned()));
+        assert!(step(second, "postgres/node/known") < after && after < step(second, "postgres/node/make"));
+        let of_monitor =
+            |item: &&LineItem| item.awaited().is_some_and(|milestone| milestone == "pg-monitor: accepts nodes");
+        second.iter().find(of_monitor).unwrap().clone()
+    };
+    assert!(matches!(waits(&facts), LineItem::AwaitFor { .. }));
+    // One that was away may have come back with nothing: only when it is there can a node tell whether it is known.
+    facts.instances.insert("pg-monitor".to_owned(), Existing::Stopped);
+    assert!(matches!(waits(&facts), LineItem::Await(_)));
 }
 
 #[test]
