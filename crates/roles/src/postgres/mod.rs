@@ -167,7 +167,7 @@ impl Member<'_> {
 
     fn monitor(&self) -> Result<Group, RoleError> {
         let mut group = Group::new("postgres/monitor");
-        group.step("make", "make the monitor", postgres("make", &[SETTINGS], 300_000));
+        group.step("make", "make the monitor", postgres("make", &[], 300_000));
         let unit = running(UNIT, &[UNIT_FILE], &[CONFIG, HBA, IDENT, CERTIFICATE]);
         group.step("service", "run the monitor", unit);
         group.step("answers", "wait until it answers", wait(answers(), Some(UNIT), 60_000));
@@ -193,7 +193,7 @@ impl Member<'_> {
         if let Some(before) = before {
             group.wait_for_the_sake_of(&["make"], accepts(before));
         }
-        group.step("make", "make it a node of the formation", postgres("make", &[SETTINGS], 6 * 3_600_000));
+        group.step("make", "make it a node of the formation", postgres("make", &[], 6 * 3_600_000));
         group.step("keeper", "say how long it goes on alone", postgres("keeper", &[SETTINGS], 60_000));
         let unit = running(UNIT, &[], &[CONFIG, HBA, IDENT, CERTIFICATE]);
         group.step("service", "run Postgres and its keeper", unit);

@@ -175,6 +175,7 @@ impl Site {
         let began = Instant::now();
         while !self.is_archived(segment) {
             assert!(began.elapsed() < PATIENCE, "{segment} is not archived: {:#}", formation::status(&self.lab));
+            std::thread::sleep(Duration::from_millis(500));
         }
     }
 

@@ -39,7 +39,8 @@ pub(crate) fn wait_until_whole(lab: &Lab) -> (String, String) {
             return (primary.to_owned(), standby.to_owned());
         }
         assert!(began.elapsed() < PATIENCE, "{told:#}");
-        std::thread::sleep(Duration::from_millis(500));
+        // To ask takes a good part of the machine.
+        std::thread::sleep(Duration::from_millis(1500));
     }
 }
 

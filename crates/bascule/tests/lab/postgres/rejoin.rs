@@ -11,7 +11,6 @@ const PG_CTL: &str = "runuser -u postgres -- /usr/lib/postgresql/17/bin/pg_ctl -
 
 /// Nobody who writes notices any of it.
 #[test]
-#[ignore = "not seen green on a quiet machine yet: issue 7"]
 fn a_node_that_went_its_own_way_or_has_nowhere_to_go_is_brought_back() {
     let site = Site::up();
     let ledger = Ledger::start(&site);

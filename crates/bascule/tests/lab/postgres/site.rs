@@ -118,6 +118,13 @@ impl Site {
         formation::wait_until_whole(&self.lab)
     }
 
+    pub(super) fn has_as_primary(&self, node: &str) {
+        if self.wait_until_whole().0 != node {
+            self.lab.ok(&["pg", "switchover"]);
+        }
+        assert_eq!(self.wait_until_whole().0, node);
+    }
+
     /// Waits until somebody is told that this node is away.
     pub(super) fn wait_until_told(&self, node: &str) {
         let began = Instant::now();

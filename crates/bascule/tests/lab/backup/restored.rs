@@ -24,7 +24,6 @@ fn restored(site: &Site, arguments: &[&str]) -> Value {
 }
 
 #[test]
-#[ignore = "not seen green on a quiet machine yet: issue 7"]
 fn a_moment_between_two_rows_gives_exactly_the_first_and_what_was_restored_can_serve() {
     let site = Site::up();
     site.sql("CREATE TABLE known (n int)");
