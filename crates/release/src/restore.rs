@@ -16,7 +16,7 @@ pub struct Restored {
 }
 
 /// Restores a backup of PostgreSQL, and the log after it, into the first node of a formation of its own: of this name, or of
-/// the first that is free. What serves is left alone.
+/// the first that is free, which those are not whose backups the repository has. What serves is left alone.
 ///
 /// # Errors
 /// What made the run impossible.
@@ -24,11 +24,12 @@ pub async fn restore(
     run: &Run,
     platform: &Platform,
     formation: Option<&str>,
+    backed_up: &BTreeSet<String>,
     from: Option<&str>,
     target: &Target,
 ) -> Result<(Converged, Restored), ReleaseError> {
     let facts = observe(run, platform).await?;
-    let formation = formation.map_or_else(|| free(&facts), str::to_owned);
+    let formation = formation.map_or_else(|| free(&facts, backed_up), str::to_owned);
     let node = format!("{}-1", Postgres::node_prefix(Some(&formation)));
     let address = address(run, platform, &node).await?;
     let beside = bascule_roles::beside(platform, &formation, address);
@@ -38,8 +39,11 @@ pub async fn restore(
 }
 
 /// The first name of which there is nothing yet.
-fn free(facts: &Facts) -> String {
+fn free(facts: &Facts, backed_up: &BTreeSet<String>) -> String {
     let is_taken = |name: &String| {
+        if backed_up.contains(name) {
+            return true;
+        }
         let prefix = format!("{}-", Postgres::node_prefix(Some(name)));
         facts.instances.keys().any(|instance| instance.starts_with(&prefix))
     };

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -105,8 +106,12 @@ impl Arguments {
         if let Some(refused) = refused(session, from, &target).await {
             return Err(refused);
         }
-        let formation = self.formation.as_deref();
-        let (converged, made) = bascule_release::restore(run, platform, formation, from, &target).await?;
+        let (formation, backed_up) = (self.formation.as_deref(), backed_up(session).await);
+        if let Some(name) = formation.filter(|name| backed_up.contains(*name)) {
+            let hint = "choose another name: two histories in one place would overwrite each other";
+            return Err(Failed::usage(format!("the repository has backups of a formation `{name}` already"), hint));
+        }
+        let (converged, made) = bascule_release::restore(run, platform, formation, &backed_up, from, &target).await?;
         if converged == Converged::Failed {
             run.note(format!("what is there of it is {}; to be rid of that: bascule down {0}", made.node));
             return Ok(Exit::Failed);
@@ -146,6 +151,16 @@ struct Told {
     last_commit: Option<String>,
     lsn: String,
     bytes: u64,
+}
+
+/// The formations of which the repository has backups, as far as a node that runs can tell.
+async fn backed_up(session: &Session) -> BTreeSet<String> {
+    for node in session.platform.postgres_nodes() {
+        if let Ok(told) = said(session, &node.name, &["backup", "formations"], PATIENCE).await {
+            return serde_json::from_slice(&told).unwrap_or_default();
+        }
+    }
+    BTreeSet::new()
 }
 
 /// What is wrong with the target, as far as a node that runs can tell. Where none does, the new one finds out by itself.

@@ -408,6 +408,16 @@ def at_a_glance(backup):
     }
 
 
+def formations():
+    """The places in the repository that are taken: each has a history of its own."""
+    line = ["runuser", "-u", "postgres", "--", "pgbackrest", "--log-level-console=off", "--log-level-stderr=error", "--output=json",
+            "--io-timeout=10", "info"]  # fmt: skip
+    ended = subprocess.run(line, cwd="/", capture_output=True, text=True, errors="replace", timeout=60, check=False)
+    if ended.returncode:
+        raise Failed("info", ended.returncode, ended.stderr)
+    print(json.dumps([of["name"] for of in json.loads(ended.stdout) if of["db"]]))
+
+
 def list_all():
     """All backups, and the stretches of time to whose every moment one can restore."""
     told = info()
@@ -423,15 +433,22 @@ def list_all():
         say(window={"from_s": begins, "to_s": ends})
 
 
+def written(name, came):
+    """When the last of a segment was written: it may have come to the repository much later."""
+    with postgres.contextlib.suppress(OSError):
+        return min(came, os.stat(f"{WAL}/{name}").st_mtime)
+    return came
+
+
 def stretches(backups, there, course):
-    """From the end of a backup to when the last segment came that follows on it without a gap."""
+    """From the end of a backup to the end of the last segment that follows on it without a gap."""
     found = []
     for backup in backups:
         if backup["error"]:
             continue
         number, came = segment_number(backup["archive"]["start"]), backup["timestamp"]["stop"]
         while (name := course.segment(number)) in there:
-            came, number = max(came, there[name]), number + 1
+            came, number = max(came, written(name, there[name])), number + 1
         if found and found[-1][2] == number:
             continue
         found.append((backup["timestamp"]["stop"], came, number))
@@ -453,10 +470,30 @@ def beyond(kind, target, stanza=None):
             moment = datetime.datetime.fromisoformat(target).timestamp()
             if moment > time.time():
                 return "that moment is yet to come"
-            return too_early if moment < first["timestamp"]["stop"] else None
+            # By whole seconds, and pgBackRest wants a backup that was complete before.
+            return too_early if moment < first["timestamp"]["stop"] + 1 else no_log_of(stanza, moment=moment)
         case "lsn":
-            return too_early if position(target) < position(first["lsn"]["stop"]) else None
+            return too_early if position(target) < position(first["lsn"]["stop"]) else no_log_of(stanza, lsn=target)
     return None
+
+
+def no_log_of(of, moment=None, lsn=None):
+    """Why the log does not reach a target. Only the primary knows its course, and no other formation's."""
+    if of not in (None, repository()["stanza"]):
+        return None
+    told = info()
+    with postgres.contextlib.closing(postgres.local()) as connection:
+        if postgres.rows(connection, "SELECT pg_is_in_recovery()")[0][0]:
+            raise Refused("it is a standby, and the primary knows the course of the log")
+        course = Course(connection)
+    there = archived(archive_id(told))
+    if lsn is not None:
+        reached = course.segment(of_position(lsn)) in there
+    else:
+        reached = any(begins < moment <= ends for begins, ends in stretches(told["backup"], there, course))
+    if reached:
+        return None
+    return "the log of that is not in the repository: what was written in the last minute comes there within another, and a gap stays one"
 
 
 def verify():
@@ -548,7 +585,7 @@ def canary():
         )[0][0]
 
 
-def written():
+def write_canary():
     if not postgres.is_primary():
         raise Refused("it is a standby, and the primary writes")
     say(canary_s=canary())
@@ -593,7 +630,7 @@ def metrics():
 
 def main():
     changes = {"secrets": secrets, "stanza": stanza}
-    looks = {"due": due, "list": list_all, "verify": verify, "status": status, "metrics": metrics, "canary": written}
+    looks = {"due": due, "list": list_all, "formations": formations, "verify": verify, "status": status, "metrics": metrics, "canary": write_canary}
     match sys.argv[1:]:
         case [verb, ("check" | "apply") as mode] if verb in changes:
             why = changes[verb](mode == "apply")

@@ -13,7 +13,7 @@ use bascule_plan::{Command, LineItem, Resource};
 use bascule_spec::{Backup, Instance, Platform, Postgres, Store};
 use minijinja::context;
 
-use super::{CREDENTIALS, HOME};
+use super::{CREDENTIALS, HOME, postgres};
 use crate::group::{Group, directory, file, running, script_path, secret_file};
 use crate::template::render;
 use crate::{Facts, RoleError, line, store};
@@ -50,7 +50,10 @@ fn queue_max_bytes(postgres: &Postgres) -> u64 {
 /// Of a node.
 pub(super) fn steps(platform: &Platform, facts: &Facts, own: &Instance) -> Result<Vec<LineItem>, RoleError> {
     let mut group = Group::new("postgres/backup");
-    let Some(repository) = Repository::of(platform) else { return Ok(Vec::new()) };
+    let Some(repository) = Repository::of(platform) else {
+        group.step("off", "keep nothing of backups that were made before", postgres("no-backups", &[], 60_000));
+        return Ok(group.into_items());
+    };
     let of = platform.postgres.as_ref().and_then(|postgres| postgres.formation.as_deref());
     repository.steps(&mut group, platform, facts, Backup::WRITER, of)?;
     group.reach(line::healthy(own));

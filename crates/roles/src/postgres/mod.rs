@@ -189,8 +189,7 @@ impl Member<'_> {
         // The primary is the first to be known again, whichever node it is.
         group.step("known", "have the monitor know it, where it has data", postgres("known", &[SETTINGS], 300_000));
         // The first one that comes to an empty formation is its primary; the others copy what that has by then.
-        let before = self.platform.postgres_nodes().take_while(|node| node.name != self.own.name).last();
-        if let Some(before) = before {
+        for before in self.platform.postgres_nodes().take_while(|node| node.name != self.own.name) {
             group.wait_for_the_sake_of(&["make"], accepts(before));
         }
         group.step("make", "make it a node of the formation", postgres("make", &[], 6 * 3_600_000));

@@ -167,7 +167,8 @@ class Pool:
 
     def resume(self):
         self.console.ask("RESUME")
-        self.held = False
+        # A PAUSE that this has ended is answered by the next one only: nobody may wait for it.
+        self.held, self.pausing = False, None
 
 
 def pointed_at():

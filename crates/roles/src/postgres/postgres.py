@@ -288,7 +288,9 @@ def make_node(of, apply):
             if not (begun and own["reported"] == "init") and not was_restored():
                 raise Refused("the monitor has it as the primary, and it has data: it must not begin anew")
         if own:
-            # Its data is lost. The monitor gives its place to somebody else before it comes back with nothing.
+            # Its data is lost. Where it was the primary, somebody else takes its place before it comes back with nothing.
+            if own["goal"] in PRIMARY and any(node["reported"] == "secondary" and node["health"] == 1 for node in of_formation.values()):
+                another_takes_over(connection, of, own["name"])
             rows(connection, "SELECT pgautofailover.remove_node(%s, 5432, true)", own["host"])
     others_have_data = [name for name, host in of["nodes"].items() if name != of["own"] and answers(host)]
     if others_have_data and not [name for name in of_formation if name != of["own"]]:
@@ -312,6 +314,21 @@ def make_node(of, apply):
     finally:
         over.set()
     finish(of)
+
+
+def another_takes_over(connection, of, name):
+    """Has the monitor give the place of the primary to another node, unless it is about to."""
+    with contextlib.suppress(psycopg2.Error):
+        rows(connection, "SELECT pgautofailover.perform_failover(%s, 0)", of["formation"])
+    wait_for_another(connection, name)
+
+
+def wait_for_another(connection, name):
+    until = time.monotonic() + 120
+    while not any(node["name"] != name and node["reported"] in PRIMARY and node["goal"] in PRIMARY for node in nodes(connection).values()):
+        if time.monotonic() > until:
+            raise Refused(f"no other node takes the place of {name}")
+        time.sleep(0.5)
 
 
 def finish(of):
@@ -385,6 +402,7 @@ def keeper(apply):
         return "the keeper has other timeouts"
     autoctl(of, "config", "set", "timeout.network_partition_timeout", wanted)
     if subprocess.run(["systemctl", "is-active", "--quiet", UNIT], check=False).returncode == 0:
+        wait_until_settled(of)
         autoctl(of, "reload")
 
 
@@ -411,8 +429,12 @@ def record(apply):
         if not is_there:
             rows(connection, "SELECT pgautofailover.create_formation(%s, 'pgsql', 'postgres', true, 0)", of["formation"])
         for node in gone.values():
-            # Where it is the primary, another one becomes it first.
+            # The others are told, and where it is the primary another one becomes it. Then it is forgotten: it cannot come here any more
+            # to say that it has heard of it.
             rows(connection, "SELECT pgautofailover.remove_node(%s, 5432)", node["host"])
+            if node["goal"] in PRIMARY and len(nodes(connection)) > 1:
+                wait_for_another(connection, node["name"])
+            rows(connection, "SELECT pgautofailover.remove_node(%s, 5432, true)", node["host"])
         rows(connection, SCHEMA)
         rows(connection, sql.SQL("COMMENT ON SCHEMA bascule IS {}").format(sql.Literal(digest)))
 
@@ -712,9 +734,11 @@ def hand_over(apply, patience_s=20):
     if not apply:
         return "it is the primary"
     with contextlib.closing(monitor(of)) as connection:
-        if not any(node["name"] != of["own"] and node["reported"] == "secondary" for node in nodes(connection).values()):
-            raise Refused("there is no standby that could take over")
-        wait_until_stable(of, timeout_s=patience_s)
+        until = time.monotonic() + patience_s
+        while why := cannot_hand_over(of, nodes(connection)):
+            if time.monotonic() > until:
+                raise Refused(f"not now: {why}")
+            time.sleep(0.5)
         with contextlib.closing(local()) as own:
             rows(own, "CHECKPOINT")
         hold = rows(connection, "INSERT INTO bascule.hold (until) VALUES (clock_timestamp() + interval '20 s') RETURNING id")[0][0]
@@ -737,6 +761,22 @@ def hand_over(apply, patience_s=20):
             rows(connection, "NOTIFY bascule_hold")
 
 
+def cannot_hand_over(of, known):
+    """Of other nodes only one has to be well, whoever else is away."""
+    own = known.get(of["own"])
+    # One that somebody promoted is nobody's primary, and has nothing to hand over.
+    if own is None or own["goal"] not in PRIMARY:
+        raise Refused("the monitor does not have it as the primary")
+    others = [node for node in known.values() if node["name"] != of["own"] and node["reported"] == "secondary"]
+    if not others:
+        raise Refused("there is no standby that could take over")
+    if own["reported"] != own["goal"] or own["reported"] not in STABLE:
+        return f"{own['name']} is {own['reported']}, to become {own['goal']}"
+    if not any(node["goal"] == "secondary" and node["health"] == 1 for node in others):
+        return f"the monitor does not find {', '.join(node['name'] for node in others)} healthy"
+    return None
+
+
 def wait_until_held(connection):
     """A pooler that says nothing for three seconds serves nobody, or will leave the node by itself."""
     until = time.monotonic() + 12
@@ -749,7 +789,10 @@ def wait_until_held(connection):
             return
         if time.monotonic() > until:
             names = ", ".join(name for (name,) in going_on)
-            raise Refused(f"transactions through {names} do not end: look for the longest in pg_stat_activity")
+            raise Refused(
+                f"transactions through {names} do not end, or a migration keeps its session:"
+                " look for the longest in pg_stat_activity"
+            )
         time.sleep(0.05)
 
 
@@ -785,9 +828,11 @@ def rejoin(apply):
             return None
     subprocess.run(["systemctl", "stop", UNIT], check=False, timeout=120)
     kept = f"{pgdata(of)}.lost"
-    shutil.rmtree(kept, ignore_errors=True)
-    # What it has beyond the primary nobody was told; it is kept for a look until the next time.
-    os.rename(pgdata(of), kept)
+    # What it has beyond the primary nobody was told; it is kept for a look until the next time. What a run left that was ended in
+    # the middle is nothing to keep.
+    if is_made(of):
+        shutil.rmtree(kept, ignore_errors=True)
+        os.rename(pgdata(of), kept)
     why = make_node(of, True) or keeper(True)
     subprocess.run(["systemctl", "start", UNIT], check=True)
     print(f"{of['own']} was built anew; what it had is in {kept}")
@@ -866,7 +911,10 @@ def sync():
     with contextlib.closing(local()) as connection:
         standby, names, timeline = rows(
             connection,
-            "SELECT pg_is_in_recovery(), current_setting('synchronous_standby_names'), timeline_id FROM pg_control_checkpoint()",
+            # After a promotion the control file only follows with the next checkpoint.
+            "SELECT pg_is_in_recovery(), current_setting('synchronous_standby_names'),"
+            " CASE WHEN pg_is_in_recovery() THEN timeline_id"
+            " ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END FROM pg_control_checkpoint()",
         )[0]
         replicas = rows(
             connection,
@@ -963,11 +1011,36 @@ def first_line(error):
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+# --- backups that are not asked for any more ------------------------------------------------------------------------------
+
+
+BACKUP_TIMERS = ["bascule-backup.timer", "bascule-backup-metrics.timer"]
+OF_BACKUPS = [
+    *[f"/etc/systemd/system/{name}" for timer in BACKUP_TIMERS for name in (timer, timer.replace(".timer", ".service"))],
+    "/etc/pgbackrest/conf.d/secrets.conf",
+    f"{CREDENTIALS}/backup-key",
+    f"{CREDENTIALS}/backup-passphrase",
+    "/var/lib/prometheus/node-exporter/backup.prom",
+]
+
+
+def no_backups(apply):
+    left = [path for path in OF_BACKUPS if os.path.exists(path)]
+    if not left:
+        return None
+    if not apply:
+        return "it still has what backups are made with"
+    subprocess.run(["systemctl", "disable", "--now", *BACKUP_TIMERS], check=False, capture_output=True, timeout=60)
+    for path in left:
+        os.remove(path)
+    subprocess.run(["systemctl", "daemon-reload"], check=True, timeout=60)
+
+
 def main():
     changes = {
         "passfile": passfile, "make": make, "keeper": keeper, "record": record, "roles": roles, "reload": reload,
         "known": be_known, "restart-standby": restart_standby, "restart-primary": restart_primary, "noted": noted, "hand-over": hand_over,
-        "in-order": in_order, "rejoin": rejoin,
+        "in-order": in_order, "rejoin": rejoin, "no-backups": no_backups,
     }  # fmt: skip
     looks = {"member": member, "status": status, "sync": sync, "metrics": metrics, "unstick": unstick}
     match sys.argv[1:]:

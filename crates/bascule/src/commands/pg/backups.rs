@@ -30,7 +30,7 @@ pub(super) struct Backups {
     /// How old the newest one of each kind is, in seconds.
     backups: BTreeMap<String, f64>,
     /// Since when there might be some, in seconds.
-    since_s: Option<f64>,
+    pub(super) since_s: Option<f64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -43,8 +43,14 @@ struct Archiver {
     waiting_max_bytes: u64,
 }
 
-/// Of drills, which are done every week where the platform has an ops instance; `weekly` says whether it has.
-pub(super) fn drill_alerts(drills: &Drills, weekly: bool, now_ms: i64) -> Vec<(Severity, String)> {
+/// Of drills, which are done every week where the platform has an ops instance; `weekly` says whether it has. That none has passed
+/// yet is told as soon as there have been backups for long enough.
+pub(super) fn drill_alerts(
+    drills: &Drills,
+    weekly: bool,
+    now_ms: i64,
+    backed_up_s: Option<f64>,
+) -> Vec<(Severity, String)> {
     let mut alerts = Vec::new();
     if let Some(last) = drills.last.as_ref().filter(|last| !last.passed) {
         let message = format!(
@@ -54,7 +60,7 @@ pub(super) fn drill_alerts(drills: &Drills, weekly: bool, now_ms: i64) -> Vec<(S
         );
         alerts.push((Severity::Page, message));
     }
-    let age_s = drills.passed_ms.map(|passed_ms| (now_ms - passed_ms) as f64 / 1_000.0);
+    let age_s = drills.passed_ms.map(|passed_ms| (now_ms - passed_ms) as f64 / 1_000.0).or(backed_up_s);
     if let Some(age_s) = age_s.filter(|age_s| weekly && *age_s > FULL_MAX_S) {
         let message = format!("no drill has passed for {}: bascule drill restore", duration(age_s));
         alerts.push((Severity::Warning, message));
@@ -201,8 +207,10 @@ mod tests {
         let last =
             |passed| DrillRecord { passed, ended_ms: NOW_MS - 3 * hour_ms, backup: "20260104-020312F".to_owned() };
         let drills = |last, passed_ms| Drills { last, passed_ms };
-        let told = |drills: &Drills, weekly| drill_alerts(drills, weekly, NOW_MS);
-        assert_eq!(told(&Drills::default(), true), []);
+        let told = |drills: &Drills, weekly| drill_alerts(drills, weekly, NOW_MS, Some(9.0 * DAY_S));
+        let [(Severity::Warning, message)] = &told(&Drills::default(), true)[..] else { panic!() };
+        assert!(message.starts_with("no drill has passed for 9 days"), "{message}");
+        assert_eq!(drill_alerts(&Drills::default(), true, NOW_MS, Some(DAY_S)), [], "there was no Sunday yet");
         assert_eq!(told(&drills(Some(last(true)), Some(NOW_MS - 3 * hour_ms)), true), []);
         let failed = told(&drills(Some(last(false)), Some(NOW_MS - 7 * 24 * hour_ms)), true);
         let [(Severity::Page, message)] = &failed[..] else { panic!("{failed:?}") };

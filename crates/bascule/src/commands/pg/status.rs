@@ -23,7 +23,8 @@ pub(super) async fn status(session: &Session) -> Result<Exit, Failed> {
     if session.platform.backup().is_some() {
         let drills = bascule_release::drills(session.run.incus(), &session.platform.incus.project).await?;
         let weekly = session.platform.ops_instance().is_some();
-        alerts.extend(backups::drill_alerts(&drills, weekly, session.run.unix_ms()));
+        let backed_up_s = seen.backups.as_ref().and_then(|told| told.as_ref().ok()?.since_s);
+        alerts.extend(backups::drill_alerts(&drills, weekly, session.run.unix_ms(), backed_up_s));
         alerts.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
     }
     let is_well = alerts.is_empty();
@@ -33,7 +34,7 @@ pub(super) async fn status(session: &Session) -> Result<Exit, Failed> {
     Ok(if is_well { Exit::Done } else { Exit::Failed })
 }
 
-/// The node that may be written to, as it says itself; where there are two, the one that the monitor takes for the primary.
+/// The node that may be written to, as it says itself; where there are two, the one on the newest timeline.
 pub(crate) async fn primary(session: &Session) -> Option<String> {
     let names: Vec<String> = session.platform.postgres_nodes().map(|node| node.name.clone()).collect();
     let told = join_all(names.iter().map(|name| own(session, name))).await;

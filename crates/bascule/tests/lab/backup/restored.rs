@@ -41,6 +41,9 @@ fn a_moment_between_two_rows_gives_exactly_the_first_and_what_was_restored_can_s
     let too_early = site.lab.run(&["restore", "--to", "2026-01-01T00:00:00Z"]);
     assert_eq!(too_early.status.code(), Some(2), "{}", said(&too_early));
     assert!(said(&too_early).contains("nothing before that can be restored"), "{}", said(&too_early));
+    let yet_to_come = site.sql("SELECT pg_current_wal_lsn() + 1000000000");
+    let beyond = site.lab.run(&["restore", "--to-lsn", &yet_to_come]);
+    assert_eq!(beyond.status.code(), Some(2), "{}", said(&beyond));
     let no_such = site.lab.run(&["restore", "--backup", "20260101-000000F"]);
     assert_eq!(no_such.status.code(), Some(2), "{}", said(&no_such));
     assert!(site.lab.run(&["pg", "psql", "--formation", "r1"]).status.code() == Some(2), "r1 is not there");
@@ -89,5 +92,8 @@ fn a_moment_between_two_rows_gives_exactly_the_first_and_what_was_restored_can_s
     site.wait_until_well();
     assert_eq!(site.sql(KNOWN), "1 2 3");
     site.lab.ok(&["down", "pg-r1-1", "pg-r1-2", "--yes-destroy", "backup"]);
+    // The repository has what r1 wrote.
+    let taken = site.lab.run(&["restore", "--formation", "r1"]);
+    assert_eq!(taken.status.code(), Some(2), "{}", said(&taken));
     assert_eq!(site.lab.summary(&["up"])["changed"], 0);
 }

@@ -156,6 +156,11 @@ fn a_switchover_and_a_setting_that_needs_a_restart_give_no_client_an_error() {
     let site = Site::up();
     let ledger = Ledger::start(&site);
     let (primary, standby) = site.wait_until_whole();
+    // Somebody's transaction does not end, so that it is refused; the next one goes well all the same.
+    let mut transaction = site.transaction_of_20_s();
+    let refused = site.lab.run(&["pg", "switchover"]);
+    assert!(!refused.status.success() && crate::lab::said(&refused).contains("do not end"));
+    assert!(transaction.wait().unwrap().success());
     site.lab.ok(&["pg", "switchover"]);
     assert_eq!(site.is_whole_again(), (standby, primary));
     // The size of shared memory is only read at a start.
@@ -283,6 +288,21 @@ fn with_three_nodes_a_lost_one_leaves_commits_on_two_and_connections_never_becom
     let said = crate::lab::said(&refused);
     assert!(!refused.status.success() && said.contains("max_connections would go down from 400 to 200"), "{said}");
     assert_eq!(["pg-1", "pg-2", "pg-3"].map(connections), ["400"; 3]);
+
+    // Two again: the third is forgotten, and one standby is enough for a commit to be acknowledged.
+    site.change("[postgres]\ndetection = \"normal\"\n\n[postgres.database.other]\nusers = []\n");
+    let ledger = Ledger::start(&site);
+    assert_ne!(site.brought_up(), Vec::<Value>::new());
+    site.lab.ok(&["down", "pg-3", "--yes-destroy", "pg"]);
+    let (_, standby) = site.is_whole_again();
+    site.lab.incus(&["stop", "--force", &standby]);
+    site.wait_until_told(&standby);
+    ledger.go_on();
+    site.lab.incus(&["start", &standby]);
+    site.is_whole_again();
+    let read = ledger.end();
+    println!("postgres, two again: {read}");
+    nothing_is_lost(&read);
 }
 
 /// Somebody may have to see to a node, and nobody to what is committed.

@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::{MutexGuard, OnceLock};
@@ -185,6 +186,21 @@ impl Site {
         output.stdout
     }
 
+    /// One that has begun, through the pool.
+    pub(super) fn transaction_of_20_s(&self) -> Child {
+        let program = format!(
+            "import psycopg2, sys, time; c = psycopg2.connect('{PLACE}', password=sys.stdin.read().strip()); \
+             c.cursor().execute('SELECT 1'); print('begun', flush=True); time.sleep(20); c.rollback()"
+        );
+        let mut command = self.lab.command(&["exec", "tools-1", "--", "python3", "-c", &program]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(&self.password()).unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "begun\n");
+        child
+    }
+
     /// Runs pgbench through the pool, as a user whose password is the secret, and gives what it says.
     pub(super) fn pgbench(&self, user: &str, secret: &str, options: &str) -> String {
         let place = PLACE.replace("user=tools", &format!("user={user}"));
@@ -246,7 +262,7 @@ impl<'a> Ledger<'a> {
         let mut command = site.lab.command(&["exec", "tools-1", "--", "sh", "-c", &line]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        std::io::Write::write_all(&mut stdin, &site.password()).unwrap();
+        stdin.write_all(&site.password()).unwrap();
         drop(stdin);
         let ledger = Self { site, child, run, watched: Vec::new() };
         ledger.go_on();
