@@ -8,7 +8,7 @@ use crate::lab::{Lab, events};
 use crate::load::Load;
 use crate::releases::{assert_unharmed, traffic};
 
-const SAMPLES: usize = 3;
+const SAMPLES: usize = 2;
 
 /// What a verb has to do is made anew before every run of it.
 struct Work {

@@ -2,8 +2,8 @@
 //!
 //! Environments of their own, each with its project, bridge and subnet: `shop` is blue-green and runs Veza behind two load
 //! balancers, `rolling` has no colours, `data` has Redis, `pg` PostgreSQL, `backup` PostgreSQL with backups, `store` the object store with edges before it, `edge` has edges
-//! before a store that does what a test wants. They are made by the first test that needs them and left to the end of the
-//! run (`scripts/sweep-tests` removes them), since making them is what takes long. One test at a time touches them.
+//! before a store that does what a test wants. They are made by the first test that needs them, since making them is what takes long,
+//! and removed by `scripts/test-lab` when a module's tests are over. One test at a time touches one of them.
 #![allow(clippy::unwrap_used)]
 #![expect(clippy::disallowed_methods, reason = "a test of a program runs programs")]
 #![expect(clippy::print_stdout, reason = "the figures of a run are read in its output")]

@@ -5,7 +5,7 @@ pub(crate) fn traffic(lab: &Lab) -> Plan {
     Plan {
         base: lab.front_door(),
         paths: vec!["/api/v1/status", "/", "/api/v1/health", "/version.json"],
-        requests_per_s: 500,
+        requests_per_s: 300,
         websockets: 10,
     }
 }
@@ -32,11 +32,14 @@ pub(crate) fn assert_nothing_failed(seen: &Seen) {
     assert!(seen.answered > 100, "the load itself did not run");
 }
 
+/// Each is a deploy and a rollback.
+const ROUNDS: usize = 5;
+
 #[test]
-fn ten_deploys_and_ten_rollbacks_under_load_fail_no_request_and_cut_no_websocket() {
+fn deploys_and_rollbacks_under_load_fail_no_request_and_cut_no_websocket() {
     let (_guard, lab) = Lab::shop();
     let load = Load::start(traffic(&lab));
-    for round in 0..10 {
+    for round in 0..ROUNDS {
         let commit = lab.other();
         lab.ok(&["deploy", commit]);
         assert_eq!(lab.active(), commit, "round {round}");

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const SEEDS: u64 = 700;
+const SEEDS: u64 = 400;
 
 #[test]
 fn whatever_goes_wrong_every_property_holds() {
