@@ -53,7 +53,7 @@ test-web: $(WEB)/node_modules/.package-lock.json ## The web app: lint, types and
 	$(NPM) test
 
 test-lab: $(WEB)/node_modules/.package-lock.json ## Levels 3 and 4: real instances under load, and a real browser
-	scripts/test-lab
+	scripts/test-lab $(LAB)
 
 .PHONY: bench-converge bench-scale bench-cache bench-recovery
 bench-converge: ## Ansible and Bascule do the same things on the same instances; ends with the ratios

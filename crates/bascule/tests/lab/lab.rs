@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -24,6 +24,9 @@ pub(crate) const BROKEN: &str = "0badc0de0badc0de0badc0de0badc0de0badc0de";
 
 /// What a broken release says before it ends.
 pub(crate) const LAST_WORDS: &str = "the database of this release is on fire";
+
+/// Who waits for something looks so often and no more: a look runs a program on many instances, which is what they wait for, too.
+pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(1500);
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 

@@ -2,11 +2,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::{MutexGuard, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::lab::{A, Lab, archive, events, folder, said};
+use crate::lab::{A, BETWEEN_LOOKS, Lab, archive, events, folder, said};
 use crate::postgres::formation::{self, PATIENCE};
 
 /// PostgreSQL with two nodes, backed up to a small store.
@@ -102,7 +102,7 @@ impl Site {
         let began = Instant::now();
         while !self.lab.run(&["exec", "store-1", "--", "/usr/local/lib/bascule/store", "whole"]).status.success() {
             assert!(began.elapsed() < PATIENCE);
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 
@@ -128,7 +128,7 @@ impl Site {
                 return;
             }
             assert!(began.elapsed() < PATIENCE, "{told:#}");
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 
@@ -175,7 +175,7 @@ impl Site {
         let began = Instant::now();
         while !self.is_archived(segment) {
             assert!(began.elapsed() < PATIENCE, "{segment} is not archived: {:#}", formation::status(&self.lab));
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 

@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::origin::Origin;
-use crate::lab::{Lab, folder, said};
+use crate::lab::{BETWEEN_LOOKS, Lab, folder, said};
 
 pub(super) const EDGES: [&str; 2] = ["edge-1", "edge-2"];
 /// How long anything may take here before a test gives up: no promise, and no figure.
@@ -137,7 +137,7 @@ impl Site {
                 return;
             }
             assert!(began.elapsed() < PATIENCE, "{seen:?}");
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, events, said, with_input};
+use crate::lab::{BETWEEN_LOOKS, Lab, events, said, with_input};
 
 /// How long anything may take here before a test gives up: no promise, and no figure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -39,8 +39,7 @@ pub(crate) fn wait_until_whole(lab: &Lab) -> (String, String) {
             return (primary.to_owned(), standby.to_owned());
         }
         assert!(began.elapsed() < PATIENCE, "{told:#}");
-        // To ask takes a good part of the machine.
-        std::thread::sleep(Duration::from_millis(1500));
+        std::thread::sleep(BETWEEN_LOOKS);
     }
 }
 

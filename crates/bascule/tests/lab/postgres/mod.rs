@@ -249,6 +249,7 @@ fn nobody_gets_past_the_poolers_and_nobody_does_more_than_it_may() {
 
 /// The last one, by its name: what it changes cannot be taken back.
 #[test]
+#[ignore = "long: left out by --short"]
 fn with_three_nodes_a_lost_one_leaves_commits_on_two_and_connections_never_become_fewer() {
     let site = Site::up();
     // Whose line comes after that of the standby, which waits for it.

@@ -3,12 +3,12 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::{MutexGuard, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::formation::{self, PATIENCE};
-use crate::lab::{A, Lab, archive, events, folder, now_ms, said, with_input};
+use crate::lab::{A, BETWEEN_LOOKS, Lab, archive, events, folder, now_ms, said, with_input};
 
 /// PostgreSQL with two nodes and two poolers, and an instance from which somebody uses it.
 pub(super) struct Site {
@@ -131,16 +131,14 @@ impl Site {
         let began = Instant::now();
         loop {
             let told = self.status();
-            if told["alerts"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(|alert| alert.to_string().contains(&format!("find {node} healthy")))
-            {
+            // Until it has reported, it is on its way to what it becomes when it comes back.
+            let of_it = [format!("find {node} healthy"), format!("{node} is ")];
+            let alerts = told["alerts"].to_string();
+            if of_it.iter().any(|words| alerts.contains(words)) {
                 return;
             }
             assert!(began.elapsed() < PATIENCE, "{told:#}");
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 
@@ -303,7 +301,7 @@ impl<'a> Ledger<'a> {
             }
             let tail = || last.lines().rev().take(3).collect::<Vec<_>>().join("\n");
             assert!(began.elapsed() < PATIENCE, "no insert is acknowledged any more: {}", tail());
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 

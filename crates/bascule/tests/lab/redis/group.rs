@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::lab::{A, Lab, archive, folder, now_ms, said, with_input};
+use crate::lab::{A, BETWEEN_LOOKS, Lab, archive, folder, now_ms, said, with_input};
 
 pub(super) const MEMBERS: [&str; 3] = ["redis-1", "redis-2", "redis-3"];
 
@@ -106,7 +106,7 @@ impl Group {
                 return self.named(&address);
             }
             assert!(began.elapsed() < PATIENCE, "no Sentinels agree");
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 
@@ -149,7 +149,7 @@ impl Group {
                 return;
             }
             assert!(began.elapsed() < PATIENCE, "{roles:#?}\n{known:#?}");
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 
@@ -207,14 +207,14 @@ impl<'a> Writes<'a> {
         let began = Instant::now();
         loop {
             let last =
-                self.group.lab.shell("tools-1", &format!("grep confirmed /root/{}.log | tail -n 400", self.prefix));
+                self.group.lab.shell("tools-1", &format!("grep confirmed /root/{}.log | tail -n 2000", self.prefix));
             let answered = last.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()?["at"].as_f64());
             let after = answered.map(|at| (at * 1000.0) as u64).filter(|at| *at > moment_ms).min();
             if let Some(at) = after {
                 return at.saturating_sub(moment_ms);
             }
             assert!(began.elapsed() < PATIENCE, "no write is accepted any more: {last}");
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 

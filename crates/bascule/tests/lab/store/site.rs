@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::edge::site::ask;
-use crate::lab::{A, Lab, archive, events, folder, now_ms, said, with_input};
+use crate::lab::{A, BETWEEN_LOOKS, Lab, archive, events, folder, now_ms, said, with_input};
 
 pub(super) const NODES: [&str; 4] = ["store-1", "store-2", "store-3", "store-4"];
 
@@ -161,7 +161,7 @@ impl Site {
                 return;
             }
             assert!(began.elapsed() < PATIENCE, "{told}\n{}\n{seen:?}", said(&whole));
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 
@@ -325,7 +325,7 @@ impl<'a> Writes<'a> {
         while self.answered() < before + 40 {
             let last = || self.site.lab.shell("tools-1", &format!("tail -n 3 {}", self.file()));
             assert!(began.elapsed() < PATIENCE, "no write is accepted any more: {}", last());
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     }
 
