@@ -479,7 +479,7 @@ def beyond(kind, target, stanza=None):
 
 def no_log_of(of, moment=None, lsn=None):
     """Why the log does not reach a target. Only the primary knows its course, and no other formation's."""
-    if of not in (None, repository()["stanza"]):
+    if of != repository()["stanza"]:
         return None
     told = info()
     with postgres.contextlib.closing(postgres.local()) as connection:

@@ -74,7 +74,7 @@ fn two_drills_in_a_row_pass_and_tell_what_would_have_been_lost() {
         let drill = passes(&site, output);
         println!("backup: {drill}");
         let rpo_ms = drill["rpo_ms"].as_u64().unwrap();
-        assert!((1..180_000).contains(&rpo_ms), "{drill}");
+        assert!(rpo_ms < 180_000, "{drill}");
     }
     assert_eq!(site.listed("backup"), before, "a drill writes nothing to the repository");
     assert_eq!(site.lab.summary(&["up"])["changed"], 0, "nothing of the platform knows of it");
