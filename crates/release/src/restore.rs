@@ -41,11 +41,8 @@ pub async fn restore(
 /// The first name of which there is nothing yet.
 fn free(facts: &Facts, backed_up: &BTreeSet<String>) -> String {
     let is_taken = |name: &String| {
-        if backed_up.contains(name) {
-            return true;
-        }
         let prefix = format!("{}-", Postgres::node_prefix(Some(name)));
-        facts.instances.keys().any(|instance| instance.starts_with(&prefix))
+        backed_up.contains(name) || facts.instances.keys().any(|instance| instance.starts_with(&prefix))
     };
     (1..).map(|number| format!("r{number}")).find(|name| !is_taken(name)).unwrap_or_default()
 }

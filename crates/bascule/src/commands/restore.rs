@@ -153,29 +153,26 @@ struct Told {
     bytes: u64,
 }
 
-/// The formations of which the repository has backups, as far as a node that runs can tell.
-async fn backed_up(session: &Session) -> BTreeSet<String> {
+/// What the first node says that can tell.
+async fn told(session: &Session, argv: &[&str]) -> Option<Vec<u8>> {
     for node in session.platform.postgres_nodes() {
-        if let Ok(told) = said(session, &node.name, &["backup", "formations"], PATIENCE).await {
-            return serde_json::from_slice(&told).unwrap_or_default();
+        if let Ok(told) = said(session, &node.name, argv, PATIENCE).await {
+            return Some(told);
         }
     }
-    BTreeSet::new()
+    None
+}
+
+/// The formations of which the repository has backups, as far as a node that runs can tell.
+async fn backed_up(session: &Session) -> BTreeSet<String> {
+    let told = told(session, &["backup", "formations"]).await;
+    told.and_then(|told| serde_json::from_slice(&told).ok()).unwrap_or_default()
 }
 
 /// What is wrong with the target, as far as a node that runs can tell. Where none does, the new one finds out by itself.
 async fn refused(session: &Session, from: Option<&str>, target: &Target) -> Option<Failed> {
     let [kind, value] = target.told();
-    let stanza = bascule_roles::stanza(from);
-    for node in session.platform.postgres_nodes() {
-        match said(session, &node.name, &["backup", "reaches", stanza, kind, value], PATIENCE).await {
-            Ok(told) if told.is_empty() => return None,
-            Ok(why) => {
-                let why = String::from_utf8_lossy(&why).trim().to_owned();
-                return Some(Failed::usage(why, "bascule backup list shows what can be restored"));
-            }
-            Err(_) => {}
-        }
-    }
-    None
+    let why = told(session, &["backup", "reaches", bascule_roles::stanza(from), kind, value]).await?;
+    let why = String::from_utf8_lossy(&why).trim().to_owned();
+    (!why.is_empty()).then(|| Failed::usage(why, "bascule backup list shows what can be restored"))
 }

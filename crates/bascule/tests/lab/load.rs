@@ -22,7 +22,7 @@ pub(crate) struct Plan {
     pub(crate) websockets: usize,
 }
 
-/// A load that runs until it is stopped, at most twenty minutes.
+/// A load that runs until it is stopped, at most ten minutes.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<Seen>>,
@@ -58,7 +58,7 @@ pub(crate) struct Seen {
     pub(crate) ran_out: bool,
 }
 
-const MINUTES_MAX: u64 = 20;
+const MINUTES_MAX: u64 = 10;
 /// A client that opened another connection whenever the answers are late would make them later still.
 const CONNECTIONS_MAX: usize = 64;
 

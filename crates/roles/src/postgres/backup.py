@@ -68,15 +68,26 @@ class Failed(Refused):
 LOCK_ACQUIRE = 50
 
 
+AS_POSTGRES = ["runuser", "-u", "postgres", "--", "pgbackrest"]
+QUIET = ["--log-level-console=off", "--log-level-stderr=error"]
+
+
 def command_line(command, *arguments, stanza=None):
     """As the user postgres, who may read the secrets. Nothing secret is among the arguments."""
     of = f"--stanza={stanza or repository()['stanza']}"
-    return ["runuser", "-u", "postgres", "--", "pgbackrest", of, *arguments, command]
+    return [*AS_POSTGRES, of, *arguments, command]
 
 
 def pgbackrest(command, *arguments, timeout_s=120, stanza=None):
-    line = command_line(command, "--log-level-console=off", "--log-level-stderr=error", *arguments, stanza=stanza)
-    # A command takes its parameters last.
+    return ended_well(command, command_line(command, *QUIET, *arguments, stanza=stanza), timeout_s)
+
+
+def of_all(command, *parameters, options=(), timeout_s=120):
+    """What belongs to no stanza. A command takes its parameters last, and its options first."""
+    return ended_well(command, [*AS_POSTGRES, *QUIET, "--output=json", "--io-timeout=10", *options, command, *parameters], timeout_s)
+
+
+def ended_well(command, line, timeout_s):
     try:
         ended = subprocess.run(line, cwd="/", capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as late:
@@ -224,20 +235,11 @@ def archive_id(told):
 
 def archived(folder):
     """Segments below a folder of the archive, and when each came."""
-    found = json.loads(pgbackrest_ls(folder))
+    found = json.loads(of_all("repo-ls", f"archive/{repository()['stanza']}/{folder}", options=["--recurse"]))
     # Those that a primary had not filled when it was lost have a name of their own, and the next timeline has what is in them.
     whole = re.compile(r"(?:^|/)([0-9A-F]{24})-[0-9a-f]{40}")
     named = [(whole.search(path), entry) for path, entry in found.items()]
     return {match.group(1): entry.get("time", 0) for match, entry in named if match}
-
-
-def pgbackrest_ls(folder):
-    line = ["runuser", "-u", "postgres", "--", "pgbackrest", "--log-level-console=off", "--log-level-stderr=error",
-            "--output=json", "--recurse", "--io-timeout=10", "repo-ls", f"archive/{repository()['stanza']}/{folder}"]  # fmt: skip
-    ended = subprocess.run(line, cwd="/", capture_output=True, text=True, errors="replace", timeout=120, check=False)
-    if ended.returncode:
-        raise Failed("repo-ls", ended.returncode, ended.stderr)
-    return ended.stdout
 
 
 def waiting():
@@ -410,12 +412,7 @@ def at_a_glance(backup):
 
 def formations():
     """The places in the repository that are taken: each has a history of its own."""
-    line = ["runuser", "-u", "postgres", "--", "pgbackrest", "--log-level-console=off", "--log-level-stderr=error", "--output=json",
-            "--io-timeout=10", "info"]  # fmt: skip
-    ended = subprocess.run(line, cwd="/", capture_output=True, text=True, errors="replace", timeout=60, check=False)
-    if ended.returncode:
-        raise Failed("info", ended.returncode, ended.stderr)
-    print(json.dumps([of["name"] for of in json.loads(ended.stdout) if of["db"]]))
+    print(json.dumps([of["name"] for of in json.loads(of_all("info", timeout_s=60)) if of["db"]]))
 
 
 def list_all():

@@ -579,11 +579,16 @@ def unstable(of):
     except psycopg2.Error as error:
         return f"the monitor does not answer: {first_line(error)}"
     for node in known.values():
-        if node["reported"] != node["goal"] or node["reported"] not in STABLE:
-            return f"{node['name']} is {node['reported']}, to become {node['goal']}"
+        if why := on_its_way(node):
+            return why
         if node["health"] != 1:
             return f"the monitor does not find {node['name']} healthy"
     return None
+
+
+def on_its_way(node):
+    if node["reported"] != node["goal"] or node["reported"] not in STABLE:
+        return f"{node['name']} is {node['reported']}, to become {node['goal']}"
 
 
 def wait_until_stable(of, timeout_s=180, for_s=0.0):
@@ -770,8 +775,8 @@ def cannot_hand_over(of, known):
     others = [node for node in known.values() if node["name"] != of["own"] and node["reported"] == "secondary"]
     if not others:
         raise Refused("there is no standby that could take over")
-    if own["reported"] != own["goal"] or own["reported"] not in STABLE:
-        return f"{own['name']} is {own['reported']}, to become {own['goal']}"
+    if why := on_its_way(own):
+        return why
     if not any(node["goal"] == "secondary" and node["health"] == 1 for node in others):
         return f"the monitor does not find {', '.join(node['name'] for node in others)} healthy"
     return None

@@ -70,11 +70,12 @@ fn fails(site: &Site) -> String {
 fn two_drills_in_a_row_pass_and_tell_what_would_have_been_lost() {
     let site = Site::up();
     let before = site.listed("backup");
-    for output in [drilled_at_leisure(&site, &[]), drilled(&site, &[])] {
+    // What a drill waits for is older than it, unless the log was hastened.
+    for (least_ms, output) in [(1, drilled_at_leisure(&site, &[])), (0, drilled(&site, &[]))] {
         let drill = passes(&site, output);
         println!("backup: {drill}");
         let rpo_ms = drill["rpo_ms"].as_u64().unwrap();
-        assert!(rpo_ms < 180_000, "{drill}");
+        assert!((least_ms..180_000).contains(&rpo_ms), "{drill}");
     }
     assert_eq!(site.listed("backup"), before, "a drill writes nothing to the repository");
     assert_eq!(site.lab.summary(&["up"])["changed"], 0, "nothing of the platform knows of it");

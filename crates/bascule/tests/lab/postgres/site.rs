@@ -132,7 +132,7 @@ impl Site {
         loop {
             let told = self.status();
             // Until it has reported, it is on its way to what it becomes when it comes back.
-            let of_it = [format!("find {node} healthy"), format!("{node} is ")];
+            let of_it = [format!("find {node} healthy"), format!("{node} is secondary, to become catchingup")];
             let alerts = told["alerts"].to_string();
             if of_it.iter().any(|words| alerts.contains(words)) {
                 return;
